@@ -1,0 +1,37 @@
+"""earwitness says in words what it heard.
+
+Public names are imported on first use, so that `import earwitness` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Caption": "earwitness.captioner",
+    "Captioner": "earwitness.captioner",
+    "MediaError": "earwitness.media",
+    "list_presets": "earwitness.config",
+    "load_preset": "earwitness.config",
+    "score": "earwitness.metrics",
+}
+__all__ = ["Caption", "Captioner", "MediaError", "list_presets", "load_preset", "score"]
+
+if TYPE_CHECKING:
+    from earwitness.captioner import Caption, Captioner
+    from earwitness.config import list_presets, load_preset
+    from earwitness.media import MediaError
+    from earwitness.metrics import score
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'earwitness' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
