@@ -1,0 +1,34 @@
+"""From audio embeddings to text: language models, prompts, and guides of the next-token logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from earwitness.lazy import lazy_exports
+
+__all__ = [
+    "CausalLanguageModel",
+    "EncoderDecoderLanguageModel",
+    "Prompt",
+    "TokenGuide",
+    "TokenGuideParameters",
+    "normalise_caption",
+]
+
+if TYPE_CHECKING:
+    from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
+    from earwitness.decoding.prompt import Prompt
+    from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
+    from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "CausalLanguageModel": "language_model",
+        "EncoderDecoderLanguageModel": "seq2seq",
+        "Prompt": "prompt",
+        "TokenGuide": "token_guide",
+        "TokenGuideParameters": "token_guide",
+        "normalise_caption": "language_model",
+    },
+)

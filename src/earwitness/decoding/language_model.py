@@ -1,0 +1,237 @@
+"""Causal language models that continue a prefix of embeddings with a caption.
+
+Whatever the batch, each row is computed as if it were alone: the prefix is packed to the right (left
+padding), positions count real tokens only, and captions are padded on the right, where a causal model never
+looks.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from earwitness.embeds import Embeds, length_mask
+
+
+def normalise_caption(text: str) -> str:
+    """Lower-case, punctuation removed, single spaces: the form of caption that models are trained on.
+
+    Apostrophes vanish ("it's" -> "its"); any other punctuation or symbol becomes a space.
+    """
+    text = re.sub(r"['\u2019`\u00b4]", "", unicodedata.normalize("NFKC", text).lower())
+    return " ".join("".join(" " if unicodedata.category(c)[0] in "PSC" else c for c in text).split())
+
+
+def pack_right(x: Embeds) -> Embeds:
+    """The same tokens in the same order, padding on the left, and no more of it than the longest row needs.
+
+    Raises ValueError if a row has no real token at all.
+    """
+    lengths = x.mask.sum(1)
+    shortest, longest = (int(n) for n in torch.stack([lengths.min(), lengths.max()]).tolist())
+    if shortest == 0:
+        raise ValueError(f"rows {(lengths == 0).nonzero().flatten().tolist()} have no token to caption from")
+    if shortest == x.mask.shape[1]:
+        return x
+    order = x.mask.to(torch.uint8).argsort(dim=1, stable=True)[:, -longest:]  # padding first
+    return Embeds(
+        x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1])), x.mask.gather(1, order)
+    )
+
+
+class LanguageModel(nn.Module):
+    """What the causal and the encoder-decoder form share: model, tokenizer, captions as ids."""
+
+    auto_class: Any
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        if tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+            raise ValueError(
+                f"the tokenizer has {len(tokenizer)} tokens, the model's embedding table only "
+                f"{model.get_input_embeddings().num_embeddings}"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.eos_id: int = tokenizer.eos_token_id
+        self.bos_id: int | None = tokenizer.bos_token_id
+        self._special_ids = frozenset(tokenizer.all_special_ids)
+        # A checkpoint's own sampling temperature or stop tokens must not leak into captioning.
+        model.generation_config = GenerationConfig(
+            bos_token_id=self.bos_id, eos_token_id=self.eos_id, pad_token_id=self.eos_id
+        )
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path, *, dtype: str | torch.dtype = "auto") -> Self:
+        """A model and its tokenizer by Hugging Face name or from a folder."""
+        model = cls.auto_class.from_pretrained(name_or_folder, dtype=dtype)
+        return cls(model, AutoTokenizer.from_pretrained(name_or_folder))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> Self:
+        """Random weights. config: the model's `config.json`, with `model_type` ("llama", "bart", ...)."""
+        if "model_type" not in config:
+            raise ValueError("the language model's config lacks model_type, for example 'llama'")
+        return cls(cls.auto_class.from_config(AutoConfig.for_model(**config)), tokenizer)
+
+    @property
+    def dim(self) -> int:
+        """D_llm, the width of the embedding space."""
+        return self.token_table.shape[1]
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.token_table.shape[0]
+
+    @property
+    def token_table(self) -> Tensor:
+        """The weights of the input embeddings, [V, D_llm]; a parameter, not a copy."""
+        return self.model.get_input_embeddings().weight  # type: ignore[return-value]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids [B, L] -> [B, L, D_llm] through the input embedding table."""
+        return self.model.get_input_embeddings()(ids)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of plain text. What only looks like a special token in it ("</s>" in a caption) is left out."""
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        unknown = self.tokenizer.unk_token_id
+        return [i for i in ids if i == unknown or i not in self._special_ids]
+
+    def encode_captions(
+        self, captions: Sequence[str], max_tokens: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Captions -> (ids, bool mask), both [B, L] on the model's device: eos at the end, no bos, right-padded.
+
+        max_tokens cuts longer captions; what is cut gets no eos, for it did not end there.
+        """
+        rows = [[*self.tokenize(caption), self.eos_id][:max_tokens] for caption in captions]
+        longest = max(map(len, rows), default=0)
+        device = self.token_table.device
+        ids = torch.tensor([row + [self.eos_id] * (longest - len(row)) for row in rows], device=device)
+        return ids, length_mask(torch.tensor([len(row) for row in rows], device=device), longest)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Generated ids -> text up to the end of sequence, single spaces, without any special token."""
+        kept: list[int] = []
+        for i in ids:
+            if i == self.eos_id:
+                break
+            if i not in self._special_ids:
+                kept.append(i)
+        return " ".join(str(self.tokenizer.decode(kept)).split())
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prefix: Embeds,
+        *,
+        beams: int = 3,
+        max_new_tokens: int = 40,
+        min_new_tokens: int = 2,
+        logits_processors: Sequence[LogitsProcessor] = (),
+        **sampling: Any,
+    ) -> tuple[list[str], Tensor]:
+        """Captions by beam search (beams=1: greedy; do_sample=True: sampling).
+
+        prefix: [B, P, D_llm]. logits_processors: guides, called with batch x beams rows. sampling: more of
+        transformers' GenerationConfig (do_sample, temperature, top_p, num_return_sequences, length_penalty
+        ...). Returns the B captions (x num_return_sequences, those of a clip next to each other) and, [B] on
+        the model's device, the mean log-probability of their tokens, end of sequence included, as decoded
+        with (after the guides, normalised again).
+        """
+        settings = {
+            "num_beams": beams,
+            "do_sample": False,
+            "max_new_tokens": max_new_tokens,
+            "min_new_tokens": min(min_new_tokens, max_new_tokens),
+            "renormalize_logits": True,  # beam search adds up scores; guided, they must be log-probabilities
+            "output_scores": True,  # without them beam search keeps even its sums to itself
+            "return_dict_in_generate": True,
+        } | sampling
+        output = self.model.generate(
+            **self._generation_inputs(prefix),
+            generation_config=GenerationConfig(**settings),
+            logits_processor=LogitsProcessorList(logits_processors),
+        )
+        tokens = output.sequences[:, self._generated_from :]
+        scores = self._mean_log_probabilities(tokens, output, settings)
+        return [self.decode(row) for row in tokens.tolist()], scores
+
+    def _mean_log_probabilities(self, tokens: Tensor, output: Any, settings: dict[str, Any]) -> Tensor:
+        ended = (tokens == self.eos_id).cumsum(1)
+        real = (ended == 0) | (
+            (ended == 1) & (tokens == self.eos_id)
+        )  # up to the first eos, that one included
+        lengths = real.sum(1).clamp(min=1)
+        if (
+            getattr(output, "sequences_scores", None) is not None
+        ):  # beam search: sum / length ** length_penalty
+            return output.sequences_scores * lengths ** (settings.get("length_penalty", 1.0) - 1.0)
+        steps = [scores.gather(1, tokens[:, i, None]) for i, scores in enumerate(output.scores)]  # normalised
+        return torch.cat(steps, 1).masked_fill(~real, 0.0).sum(1) / lengths
+
+    _generated_from = 0  # generate() with embeddings returns new tokens only
+
+    def _generation_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
+        """Logits [B, L, V] by teacher forcing: position i predicts ids[:, i] from the prefix and ids[:, :i].
+
+        prefix: [B, P, D_llm], padding anywhere. ids: [B, L]. mask: bool [B, L], captions padded on the right;
+        logits at padding mean nothing.
+        """
+        raise NotImplementedError
+
+    def forward(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.logits(prefix, ids, mask)
+
+
+class CausalLanguageModel(LanguageModel):
+    """A decoder-only model of transformers (Llama, Qwen, GPT-2 ...) and its tokenizer."""
+
+    auto_class = AutoModelForCausalLM
+
+    def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
+        prefix = pack_right(prefix)
+        table = self.token_table
+        embeddings = torch.cat(
+            [prefix.values.to(table.dtype), self.embed(ids[:, :-1])], 1
+        )  # [B, P + L - 1, D_llm]
+        attended = torch.cat([prefix.mask, mask[:, :-1]], 1)
+        output = self.model(
+            inputs_embeds=embeddings,
+            attention_mask=attended.long(),
+            position_ids=(attended.cumsum(1) - 1).clamp(min=0),
+            use_cache=False,
+            logits_to_keep=ids.shape[
+                1
+            ],  # the head is applied where a caption token is predicted, not over the prefix
+        )
+        return output.logits
+
+    def _generation_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
+        prefix = pack_right(prefix)
+        return {
+            "inputs_embeds": prefix.values.to(self.token_table.dtype),
+            "attention_mask": prefix.mask.long(),
+        }
