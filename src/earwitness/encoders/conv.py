@@ -1,0 +1,134 @@
+"""A small convolutional encoder: what learns best from a few hours of sound on two CPU cores.
+
+Log-mel -> residual 3x3 convolutions that halve time and frequency four times -> one token per 160 ms.
+Its tag head is trained on every token (scenes know when each recording sounds), so tags come with times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from earwitness.embeds import Embeds, length_mask
+from earwitness.features import HOP, N_MELS, log_mel
+
+TOKEN_FRAMES = 16  # 160 ms: four halvings of 10 ms frames
+LEVEL_RANGE = 70.0  # dB kept below the clip's own loudness
+LEVEL_SCALE = 20.0  # dB per unit of the network's input
+
+
+def normalise_level(mel_db: Tensor, mask: Tensor) -> Tensor:
+    """Log-mel [B, 64, F] dB, mask [B, F] -> the same, relative to each clip's mean power, padding 0.
+
+    A recording's absolute level says how the knob was set, not what sounded.
+    """
+    power = (10.0 ** (mel_db / 10)).mean(1)  # [B, F]
+    weight = mask.to(power.dtype)
+    loudness = 10 * ((power * weight).sum(1) / weight.sum(1).clamp(min=1)).clamp(min=1e-10).log10()
+    relative = (mel_db - loudness[:, None, None]).clamp(min=-LEVEL_RANGE)
+    return (relative / LEVEL_SCALE + 1.0) * weight[:, None]
+
+
+class ConvUnit(nn.Module):
+    """3x3 convolution, batch norm, ReLU; padding is zeroed so that a clip alone equals a clip in a batch."""
+
+    def __init__(self, width_in: int, width: int, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.stride = stride
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """x [B, C, bands, T], mask [B, T] or None when nothing is padded."""
+        x = torch.relu_(self.norm(self.conv(x)))
+        if mask is not None:
+            mask = mask[:, :: self.stride]
+            x = x * mask[:, None, None]
+        return x, mask
+
+
+class Stage(nn.Module):
+    """Halves time and frequency, then refines with a residual branch of `depth` convolutions."""
+
+    def __init__(self, width_in: int, width: int, depth: int):
+        super().__init__()
+        self.down = ConvUnit(width_in, width, 2)
+        self.refine = nn.ModuleList(ConvUnit(width, width) for _ in range(depth))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x, mask = self.down(x, mask)
+        y = x
+        for unit in self.refine:
+            y, _ = unit(y, mask)
+        return (x + y if self.refine else x), mask
+
+
+class ConvEncoder(nn.Module):
+    """Waveforms [B, S] -> Embeds [B, ceil(F / 16), dim]; `tag_logits` [B, N, tags] from the same tokens.
+
+    widths, depths: channels and residual convolutions of the three stages after the stem.
+    """
+
+    sample_rate = 16_000
+
+    def __init__(
+        self,
+        *,
+        tags: Sequence[str],
+        stem: int = 32,
+        widths: Sequence[int] = (48, 128, 256),
+        depths: Sequence[int] = (1, 1, 3),
+        dim: int = 256,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.tags, self.dim = list(tags), dim
+        self.stem = ConvUnit(1, stem, 2)
+        ins = [stem, *widths[:-1]]
+        self.stages = nn.ModuleList(Stage(i, w, d) for i, w, d in zip(ins, widths, depths))
+        self.project = nn.Linear(widths[-1] * (N_MELS // TOKEN_FRAMES), dim)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.tag_head = nn.Linear(dim, len(self.tags))
+        nn.init.constant_(self.tag_head.bias, -4.0)  # most tags are absent: start from their base rate
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
+        """waveforms [B, S] at 16 kHz, lengths [B] in samples."""
+        frames = lengths // HOP + 1
+        if bool((lengths == waveforms.shape[1]).all()):
+            return self.encode_log_mel(log_mel(waveforms), frames)
+        # each clip is reflected at its own end, so that it comes out as it would alone
+        mel = waveforms.new_zeros(len(frames), N_MELS, int(frames.max()))
+        for i, (length, count) in enumerate(zip(lengths.tolist(), frames.tolist())):
+            mel[i, :, :count] = log_mel(waveforms[i : i + 1, :length])[0, :, :count]
+        return self.encode_log_mel(mel, frames)
+
+    def encode_log_mel(self, mel_db: Tensor, frames: Tensor) -> Embeds:
+        """Log-mel [B, 64, F] in dB, frames [B] -> Embeds [B, ceil(F / 16), dim]."""
+        full = length_mask(frames.to(mel_db.device), mel_db.shape[-1])
+        x = normalise_level(mel_db.float(), full)[:, None]
+        x = x.contiguous(memory_format=torch.channels_last)
+        mask = None if bool(full.all()) else full
+        x, mask = self.stem(x, mask)
+        for stage in self.stages:
+            x, mask = stage(x, mask)
+        tokens = self.norm(self.project(x.permute(0, 3, 2, 1).flatten(2)))  # [B, N, bands * C] -> [B, N, dim]
+        if mask is None:
+            mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return Embeds(tokens, mask)
+
+    def tag_logits(self, h_a: Embeds) -> Tensor:
+        """Tag logits of every token: [B, N, tags]."""
+        return self.tag_head(self.dropout(h_a.values))
+
+    def tag_probabilities(self, h_a: Embeds) -> Tensor:
+        """Probability that each tag sounds somewhere in the clip: [B, tags]."""
+        return clip_logits(self.tag_logits(h_a), h_a.mask).sigmoid()
+
+
+def clip_logits(token_logits: Tensor, mask: Tensor) -> Tensor:
+    """[B, N, tags] -> [B, tags]: the log-mean of the token's exponentials, near the maximum but smooth."""
+    padded = token_logits.masked_fill(~mask[..., None], float("-inf"))
+    return torch.logsumexp(padded, 1) - mask.sum(1, keepdim=True).clamp(min=1).log() * 0.5
