@@ -70,8 +70,9 @@ def main() -> None:
     error = (sinkhorn(similarity, epsilon, iterations) - twin).abs().max().item()
 
     print(
-        f"{options.batch} x ({options.rows} x {options.columns}), epsilon {epsilon}, {iterations} iterations, "
-        f"{options.device}, {torch.get_num_threads()} thread(s), {platform.machine()}, torch {torch.__version__}"
+        f"{options.batch} x ({options.rows} x {options.columns}), epsilon {epsilon}, "
+        f"{iterations} iterations, {options.device}, {torch.get_num_threads()} thread(s), "
+        f"{platform.machine()}, torch {torch.__version__}"
     )
     print(f"batched                     {batched:9.2f} ms   largest error in log Q against fp64: {error:.1e}")
     print(f"same function, clip by clip {singly:9.2f} ms   {singly / batched:6.1f} x")
