@@ -19,6 +19,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    DynamicCache,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -26,6 +27,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from earwitness.decoding.packing import pack_right
 from earwitness.embeds import Embeds, length_mask
 
 
@@ -38,23 +40,6 @@ def normalise_caption(text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(c)[0] in "PSC" else c for c in text).split())
 
 
-def pack_right(x: Embeds) -> Embeds:
-    """The same tokens in the same order, padding on the left, and no more of it than the longest row needs.
-
-    Raises ValueError if a row has no real token at all.
-    """
-    lengths = x.mask.sum(1)
-    shortest, longest = (int(n) for n in torch.stack([lengths.min(), lengths.max()]).tolist())
-    if shortest == 0:
-        raise ValueError(f"rows {(lengths == 0).nonzero().flatten().tolist()} have no token to caption from")
-    if shortest == x.mask.shape[1]:
-        return x
-    order = x.mask.to(torch.uint8).argsort(dim=1, stable=True)[:, -longest:]  # padding first
-    return Embeds(
-        x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1])), x.mask.gather(1, order)
-    )
-
-
 class LanguageModel(nn.Module):
     """What the causal and the encoder-decoder form share: model, tokenizer, captions as ids."""
 
@@ -64,16 +49,17 @@ class LanguageModel(nn.Module):
         super().__init__()
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
-        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-            raise ValueError(
-                f"the tokenizer has {len(tokenizer)} tokens, the model's embedding table only "
-                f"{model.get_input_embeddings().num_embeddings}"
-            )
-        self.model = model
+        self.model: Any = model
         self.tokenizer = tokenizer
+        if len(tokenizer) > self.vocabulary_size:
+            raise ValueError(
+                f"the tokenizer has {len(tokenizer)} tokens, the model's table only {self.vocabulary_size}"
+            )
         self.eos_id: int = tokenizer.eos_token_id
         self.bos_id: int | None = tokenizer.bos_token_id
         self._special_ids = frozenset(tokenizer.all_special_ids)
+        # GPT-2 has one token for everything: what ends a caption never stands for an unknown word.
+        self._unknown_id = None if tokenizer.unk_token_id == self.eos_id else tokenizer.unk_token_id
         # A checkpoint's own sampling temperature or stop tokens must not leak into captioning.
         model.generation_config = GenerationConfig(
             bos_token_id=self.bos_id, eos_token_id=self.eos_id, pad_token_id=self.eos_id
@@ -104,22 +90,23 @@ class LanguageModel(nn.Module):
     @property
     def token_table(self) -> Tensor:
         """The weights of the input embeddings, [V, D_llm]; a parameter, not a copy."""
-        return self.model.get_input_embeddings().weight  # type: ignore[return-value]
+        return self.model.get_input_embeddings().weight
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids [B, L] -> [B, L, D_llm] through the input embedding table."""
         return self.model.get_input_embeddings()(ids)
 
-    def tokenize(self, text: str) -> list[int]:
-        """Ids of plain text. What only looks like a special token in it ("</s>" in a caption) is left out."""
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Ids of a text, nothing added. What looks like a special token ("</s>") is one only if `special`,
+        as in a prompt's own words; in captions and other data it is left out.
+        """
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        unknown = self.tokenizer.unk_token_id
-        return [i for i in ids if i == unknown or i not in self._special_ids]
+        return ids if special else [i for i in ids if i not in self._special_ids or i == self._unknown_id]
 
     def encode_captions(
         self, captions: Sequence[str], max_tokens: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Captions -> (ids, bool mask), both [B, L] on the model's device: eos at the end, no bos, right-padded.
+        """Captions -> (ids, mask), each [B, L] on the model's device: eos at the end, no bos, right-padded.
 
         max_tokens cuts longer captions; what is cut gets no eos, for it did not end there.
         """
@@ -168,7 +155,7 @@ class LanguageModel(nn.Module):
             "return_dict_in_generate": True,
         } | sampling
         output = self.model.generate(
-            **self._generation_inputs(prefix),
+            **self._generation_inputs(prefix, rows=max(beams, settings.get("num_return_sequences", 1))),
             generation_config=GenerationConfig(**settings),
             logits_processor=LogitsProcessorList(logits_processors),
         )
@@ -191,7 +178,8 @@ class LanguageModel(nn.Module):
 
     _generated_from = 0  # generate() with embeddings returns new tokens only
 
-    def _generation_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
+    def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
+        """What generate() starts from. rows: how many it will make of each row of the prefix."""
         raise NotImplementedError
 
     def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
@@ -229,9 +217,21 @@ class CausalLanguageModel(LanguageModel):
         )
         return output.logits
 
-    def _generation_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
+    def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
         prefix = pack_right(prefix)
-        return {
-            "inputs_embeds": prefix.values.to(self.token_table.dtype),
-            "attention_mask": prefix.mask.long(),
-        }
+        embeddings = prefix.values.to(self.token_table.dtype)
+        inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": prefix.mask.long()}
+        if rows > 1 and embeddings.shape[1] > 1:
+            # generate() would compute the prefix once for every beam. Compute it once for every clip instead, and
+            # copy its keys and values; the last position is left to generate(), which needs its logits.
+            cache = DynamicCache(config=self.model.config)
+            self.model.base_model(
+                inputs_embeds=embeddings[:, :-1],
+                attention_mask=inputs["attention_mask"][:, :-1],
+                position_ids=(inputs["attention_mask"][:, :-1].cumsum(1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache.batch_repeat_interleave(rows)
+            inputs["past_key_values"] = cache
+        return inputs

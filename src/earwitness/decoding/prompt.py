@@ -23,7 +23,7 @@ class EmbedsTokens(Protocol):
     @property
     def bos_id(self) -> int | None: ...
 
-    def tokenize(self, text: str) -> list[int]: ...
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]: ...
 
     def embed(self, ids: Tensor) -> Tensor: ...
 
@@ -85,7 +85,9 @@ class Prompt:
         elif piece == "<bos>":
             rows = [[] if language_model.bos_id is None else [language_model.bos_id]]
         else:
-            rows = [language_model.tokenize(piece)]
+            rows = [
+                language_model.tokenize(piece, special=True)
+            ]  # chat models' own marks, such as <|im_start|>
         return _embed_rows(language_model, rows, audio.values)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from earwitness.decoding.language_model import LanguageModel, pack_right
+from earwitness.decoding.language_model import LanguageModel
+from earwitness.decoding.packing import pack_right
 from earwitness.embeds import Embeds
 
 
@@ -51,6 +54,6 @@ class EncoderDecoderLanguageModel(LanguageModel):
             "attention_mask": packed.mask.flip(1).long(),
         }
 
-    def _generation_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
+    def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
         start = torch.tensor(self.decoder_start, device=prefix.values.device).expand(len(prefix.values), -1)
         return self._encoder_inputs(prefix) | {"decoder_input_ids": start}

@@ -106,6 +106,6 @@ def _log_kernel_sum(distances: Tensor, pairs: Tensor, sigma: float | Tensor) -> 
 def _median_distance(distances: list[Tensor], pairs: list[Tensor]) -> Tensor:
     """Median over the pairs of different points, [B]; the diagonals (each point with itself) stay out."""
     cross, *own = (d.masked_fill(~p, torch.nan) for d, p in zip(distances, pairs))
-    upper = [d[:, *torch.triu_indices(*d.shape[1:], offset=1, device=d.device)] for d in own]
+    upper = [d[:, *torch.triu_indices(d.shape[1], d.shape[1], 1, device=d.device)] for d in own]
     pooled = torch.cat([cross.flatten(1), *upper], 1)
     return pooled.nanmedian(1).values.sqrt().clamp(min=torch.finfo(pooled.dtype).eps)
