@@ -6,30 +6,9 @@ from transformers import PreTrainedTokenizerFast
 from earwitness.decoding import CausalLanguageModel, EncoderDecoderLanguageModel
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>"]
-WORDS = [
-    "a",
-    "the",
-    "dog",
-    "cat",
-    "bird",
-    "man",
-    "woman",
-    "rain",
-    "wind",
-    "engine",
-    "barks",
-    "meows",
-    "sings",
-    "speaks",
-    "falls",
-    "blows",
-    "idles",
-    "and",
-    "then",
-    "on",
-    ":",
-    ".",
-]
+SUBJECTS = ["a", "the", "dog", "cat", "bird", "man", "woman", "rain", "wind", "engine"]
+VERBS = ["barks", "meows", "sings", "speaks", "falls", "blows", "idles"]
+WORDS = [*SUBJECTS, *VERBS, "and", "then", "on", ":", "."]
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,11 @@ def language_model(request: pytest.FixtureRequest) -> LanguageModel:
 
 @pytest.fixture
 def prefix() -> Embeds:
-    """Three rows of 6, 3 and 1 real tokens, with holes and garbage between them."""
+    """Three rows of 6, 3 and 1 real tokens, with holes and nan between them."""
     torch.manual_seed(3)
     mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0], [0, 0, 0, 1, 0, 0]]).bool()
     values = torch.randn(3, 6, 16, dtype=torch.float64)
-    return Embeds(torch.where(mask[..., None], values, 1e3), mask)
+    return Embeds(torch.where(mask[..., None], values, torch.nan), mask)
 
 
 def row(prefix: Embeds, i: int) -> Embeds:

@@ -222,8 +222,8 @@ class CausalLanguageModel(LanguageModel):
         embeddings = prefix.values.to(self.token_table.dtype)
         inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": prefix.mask.long()}
         if rows > 1 and embeddings.shape[1] > 1:
-            # generate() would compute the prefix once for every beam. Compute it once for every clip instead, and
-            # copy its keys and values; the last position is left to generate(), which needs its logits.
+            # generate() would compute the prefix once for every beam. Compute it once for every clip and copy
+            # its keys and values; the last position is left to generate(), which needs its logits.
             cache = DynamicCache(config=self.model.config)
             self.model.base_model(
                 inputs_embeds=embeddings[:, :-1],

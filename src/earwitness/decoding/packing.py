@@ -19,6 +19,6 @@ def pack_right(x: Embeds) -> Embeds:
     if shortest == x.mask.shape[1]:
         return x
     order = x.mask.to(torch.uint8).argsort(dim=1, stable=True)[:, -longest:]  # padding first
-    return Embeds(
-        x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1])), x.mask.gather(1, order)
-    )
+    mask = x.mask.gather(1, order)
+    values = x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1]))
+    return Embeds(values.masked_fill(~mask[..., None], 0.0), mask)  # nothing odd at padding, such as nan
