@@ -20,7 +20,7 @@ def ot_alignment_loss(similarity: Tensor, log_plan: Tensor, temperature: float |
 
     similarity: S [B, N_a, N_v]. log_plan: log Q [B, N_a, N_v], detached here, -inf where a token is padding;
     padding counts neither as i nor as j. Sum over a clip's tokens, mean over the clips that have any; fp32 at
-    least. tau: LAVCap's text names no number, 0.07 is what its learnable scale starts from.
+    least. tau 0.07 is where the learnable scale of the released code starts.
     """
     if similarity.ndim != 3 or similarity.shape != log_plan.shape:
         raise ValueError(
