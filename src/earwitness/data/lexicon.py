@@ -96,6 +96,7 @@ class Lexicon:
                 compiled = [(_part(p), p.startswith("@")) for p in parts if p != "*"]
                 rules.append((-len(compiled), order, name, compiled))
         self._rules = sorted(rules, key=lambda rule: rule[:2])
+        self._known: dict[str, tuple[tuple[int, int], ...]] = {}
 
     @classmethod
     @lru_cache(maxsize=1)
@@ -103,28 +104,38 @@ class Lexicon:
         text = resources.files("earwitness.data").joinpath("lexicon.yaml").read_text("utf-8")
         return cls(yaml.safe_load(text))
 
+    def _parts_of(self, word: str) -> tuple[tuple[int, int], ...]:
+        """(rule, part) pairs that a word satisfies; remembered, for captions share their words."""
+        if word not in self._known:
+            self._known[word] = tuple(
+                (r, p)
+                for r, (_, _, _, parts) in enumerate(self._rules)
+                for p, (pattern, anywhere) in enumerate(parts)
+                if not anywhere and pattern.match(word)
+            )
+        return self._known[word]
+
     def _match(self, tokens: list[str], caption: list[str]) -> tuple[list[str], set[int]]:
         """Concepts of one phrase, the most specific first, and the positions of the words they account for."""
+        hits: dict[int, dict[int, set[int]]] = {}
+        for i, token in enumerate(tokens):
+            for rule, part in self._parts_of(token):
+                hits.setdefault(rule, {}).setdefault(part, set()).add(i)
         found: list[str] = []
         used: set[int] = set()
-        for _, _, name, parts in self._rules:
-            if name in found:
+        for rule in sorted(hits):
+            _, _, name, parts = self._rules[rule]
+            here = hits[rule]
+            if name in found or not all(
+                p in here or (anywhere and any(pattern.match(t) for t in caption))
+                for p, (pattern, anywhere) in enumerate(parts)
+            ):
                 continue
-            here: set[int] = set()
-            heads: set[int] = set()
-            for place, (pattern, anywhere) in enumerate(parts):
-                if anywhere and any(pattern.match(t) for t in caption):
-                    continue
-                hits = {i for i, t in enumerate(tokens) if pattern.match(t)}
-                if not hits:
-                    break
-                heads |= hits if place == 0 else set()
-                here |= hits
-            else:
-                # a word that a more specific concept has explained does not call a second one
-                if heads - used and (len(parts) > 1 or not (heads & used)):
-                    found.append(name)
-                    used |= here
+            heads = here.get(0, set())
+            # a word that a more specific concept has explained does not call a second one
+            if heads - used and (len(parts) > 1 or not (heads & used)):
+                found.append(name)
+                used.update(*here.values())
         if any(speaker in found for speaker in _SPEAKERS):
             found = [name for name in found if name not in _ANYONE]  # "human male speech" is one speaker
         return found, used

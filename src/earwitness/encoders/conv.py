@@ -1,6 +1,6 @@
 """A small convolutional encoder: what learns best from a few hours of sound on two CPU cores.
 
-Log-mel -> residual 3x3 convolutions that halve time and frequency four times -> one token per 160 ms.
+Log-mel -> residual 3x3 convolutions that shrink time and frequency 16 times -> one token per 160 ms.
 Its tag head is trained on every token (scenes know when each recording sounds), so tags come with times.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from earwitness.embeds import Embeds, length_mask
 from earwitness.features import HOP, N_MELS, log_mel
 
-TOKEN_FRAMES = 16  # 160 ms: four halvings of 10 ms frames
+TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: the strides 4, 2, 2
 LEVEL_RANGE = 70.0  # dB kept below the clip's own loudness
 LEVEL_SCALE = 20.0  # dB per unit of the network's input
 
@@ -34,9 +34,9 @@ def normalise_level(mel_db: Tensor, mask: Tensor) -> Tensor:
 class ConvUnit(nn.Module):
     """3x3 convolution, batch norm, ReLU; padding is zeroed so that a clip alone equals a clip in a batch."""
 
-    def __init__(self, width_in: int, width: int, stride: int = 1):
+    def __init__(self, width_in: int, width: int, stride: int = 1, kernel: int = 3):
         super().__init__()
-        self.conv = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
+        self.conv = nn.Conv2d(width_in, width, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.stride = stride
 
@@ -50,11 +50,11 @@ class ConvUnit(nn.Module):
 
 
 class Stage(nn.Module):
-    """Halves time and frequency, then refines with a residual branch of `depth` convolutions."""
+    """Shrinks time and frequency by `stride`, then refines with a residual branch of `depth` convolutions."""
 
-    def __init__(self, width_in: int, width: int, depth: int):
+    def __init__(self, width_in: int, width: int, depth: int, stride: int = 2, kernel: int = 3):
         super().__init__()
-        self.down = ConvUnit(width_in, width, 2)
+        self.down = ConvUnit(width_in, width, stride, kernel)
         self.refine = nn.ModuleList(ConvUnit(width, width) for _ in range(depth))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -68,7 +68,8 @@ class Stage(nn.Module):
 class ConvEncoder(nn.Module):
     """Waveforms [B, S] -> Embeds [B, ceil(F / 16), dim]; `tag_logits` [B, N, tags] from the same tokens.
 
-    widths, depths: channels and residual convolutions of the three stages after the stem.
+    widths, depths: channels and residual convolutions of the three stages, which shrink time and frequency
+    by 4, 2 and 2.
     """
 
     sample_rate = 16_000
@@ -77,17 +78,18 @@ class ConvEncoder(nn.Module):
         self,
         *,
         tags: Sequence[str],
-        stem: int = 32,
-        widths: Sequence[int] = (48, 128, 256),
-        depths: Sequence[int] = (1, 1, 3),
+        widths: Sequence[int] = (64, 128, 256),
+        depths: Sequence[int] = (1, 2, 3),
         dim: int = 256,
         dropout: float = 0.1,
     ):
         super().__init__()
         self.tags, self.dim = list(tags), dim
-        self.stem = ConvUnit(1, stem, 2)
-        ins = [stem, *widths[:-1]]
-        self.stages = nn.ModuleList(Stage(i, w, d) for i, w, d in zip(ins, widths, depths))
+        ins = [1, *widths[:-1]]
+        strides, kernels = [4, 2, 2], [7, 3, 3]
+        self.stages = nn.ModuleList(
+            Stage(i, w, d, s, k) for i, w, d, s, k in zip(ins, widths, depths, strides, kernels)
+        )
         self.project = nn.Linear(widths[-1] * (N_MELS // TOKEN_FRAMES), dim)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
@@ -111,7 +113,6 @@ class ConvEncoder(nn.Module):
         x = normalise_level(mel_db.float(), full)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         mask = None if bool(full.all()) else full
-        x, mask = self.stem(x, mask)
         for stage in self.stages:
             x, mask = stage(x, mask)
         tokens = self.norm(self.project(x.permute(0, 3, 2, 1).flatten(2)))  # [B, N, bands * C] -> [B, N, dim]

@@ -1,0 +1,124 @@
+"""Checkpoint folders: config.json, model.safetensors, tokenizer, README.md (the model card).
+
+Only trained tensors are saved; a frozen tower is named in the config and loaded from its own source. A
+tensor that is missing, unexpected or of another shape is an error that names it: weights are never
+half loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from earwitness.build import build_model
+from earwitness.config import ConfigError, ModelConfig, Tower, validated
+from earwitness.model import AudioCaptioningModel
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded as it is; the message names the folder and the tensors."""
+
+
+def _towers(config: ModelConfig) -> dict[str, Tower]:
+    return {"encoder.": config.encoder, "language_model.": config.language_model}
+
+
+def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
+    """Name -> tensor of all that a checkpoint must hold; tied weights once, under their first name."""
+    towers = _towers(model.config)
+    seen: set[int] = set()
+    kept: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        tower = next((t for prefix, t in towers.items() if name.startswith(prefix)), None)
+        if tower is not None and tower.source is not None:
+            if tower.tune == "freeze" or (tower.tune == "lora" and "lora_" not in name):
+                continue
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        kept[name] = tensor
+    return kept
+
+
+def save_checkpoint(
+    model: AudioCaptioningModel, folder: str | Path, *, half: bool = False, card: str | None = None
+) -> None:
+    """Writes the folder. half: floating-point tensors as float16 (for shipping; loading gives float32 back)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in trained_tensors(model).items()
+    }
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(model.config.model_dump(), indent=1) + "\n", encoding="utf-8")
+    model.language_model.tokenizer.save_pretrained(folder)
+    if card is not None:
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def resolve(name_or_folder: str | Path) -> Path:
+    """A local folder as it is; anything else is a hub name, whose files are fetched into the hub's cache."""
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if folder.exists() or str(name_or_folder).startswith((".", "/")) or str(name_or_folder).count("/") != 1:
+        raise CheckpointError(f"{name_or_folder}: no such checkpoint folder")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md", "*.model"]))
+    except Exception as error:
+        raise CheckpointError(f"{name_or_folder}: neither a folder nor a model to be had from the hub: {error}") from None
+
+
+def load_checkpoint(name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32) -> AudioCaptioningModel:
+    """The model of a checkpoint folder or hub name, on the CPU, in eval mode.
+
+    Raises CheckpointError or ConfigError naming the file, key or tensors that are wrong.
+    """
+    folder = resolve(name_or_folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is no checkpoint: it has no {name}")
+    try:
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{folder / CONFIG} is not valid JSON: {error}") from None
+    config: ModelConfig = validated(ModelConfig, data, str(folder / CONFIG))
+    own = config.language_model.source is None
+    model = build_model(config, AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else None)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}") from None
+    _fill(model, tensors, folder)
+    return model.to(dtype).eval()
+
+
+def _fill(model: AudioCaptioningModel, tensors: dict[str, Tensor], folder: Path) -> None:
+    wanted = trained_tensors(model)
+    faults = [f"missing {n}" for n in wanted if n not in tensors]
+    faults += [f"unexpected {n}" for n in tensors if n not in wanted]
+    faults += [
+        f"{n} is {list(t.shape)}, the config says {list(wanted[n].shape)}"
+        for n, t in tensors.items()
+        if n in wanted and t.shape != wanted[n].shape
+    ]
+    if faults:
+        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+        raise CheckpointError(f"{folder} does not fit its config: {shown}")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            wanted[name].copy_(tensor)
+
+

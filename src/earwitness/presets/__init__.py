@@ -1,0 +1,1 @@
+"""The presets: YAML files, read by config.py."""
