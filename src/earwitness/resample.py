@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 METHODS = ("soxr", "sinc")
 LOWPASS_FILTER_WIDTH = 6  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # cut-off as a fraction of the lower Nyquist frequency
+MATRIX = 1 << 20  # coefficients; 44.1 to 16 kHz has 76,000, coprime rates have 10^9
+GATHERED = 1 << 16  # outputs at once: bounds the gathered taps to some 10 MB
 
 
 class Resampler(Protocol):
@@ -65,8 +67,9 @@ def resample(waveform, from_rate: int, to_rate: int, method: str = "soxr"):
 class SincStream:
     """torchaudio's default resampling (Hann-windowed sinc, width 6, rolloff 0.99) as a stream, in torch.
 
-    Output n lies at input time n * from_rate / to_rate. Only the 2 * width + 1 taps where the window is not
-    zero are computed, so rates without a common factor cost no more than others.
+    Output n lies at input time n * from_rate / to_rate. With the rates divided by their common factor,
+    every `from_rate` inputs give `to_rate` outputs: one matrix product, or, where that matrix would be
+    huge, a gather of the taps whose window is not zero.
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
@@ -75,60 +78,71 @@ class SincStream:
         gcd = math.gcd(from_rate, to_rate)
         self.from_rate, self.to_rate = from_rate // gcd, to_rate // gcd
         self.taps, self.width = sinc_taps(self.from_rate, self.to_rate)
-        self.held = torch.zeros(self.width)  # input from `held_from` on; zeros before the first sample
-        self.held_from = -self.width
-        self.received = 0  # input samples so far
-        self.produced = 0  # output samples so far
+        self.matrix = _period_matrix(self.from_rate, self.to_rate)
+        self.held = torch.zeros(self.width)  # inputs from the next period's first one - width on
+        self.received = self.periods = 0  # inputs, and periods put out
 
     def resample_chunk(self, chunk: np.ndarray, last: bool = False) -> np.ndarray:
-        """Float32 [S] -> the outputs whose taps are complete; with `last` all of them."""
+        """Float32 [S] -> the outputs of complete periods; with `last` all of them."""
         import torch
 
-        fresh = torch.from_numpy(np.ascontiguousarray(chunk, np.float32))
-        self.received += len(fresh)
-        pieces = [self.held, fresh]
+        pieces = [self.held, torch.from_numpy(np.array(chunk, np.float32))]
+        self.received += len(chunk)
         if last:
-            pieces.append(torch.zeros(self.width + 1))
-            stop = -(-self.received * self.to_rate // self.from_rate)  # ceil
-        else:  # output n reads inputs up to floor(n * from / to) + width
-            stop = -(-(self.received - self.width) * self.to_rate // self.from_rate)
+            pieces.append(torch.zeros(self.width + self.from_rate))
         self.held = torch.cat(pieces)
-        outputs = []
-        while self.produced < stop:  # in pieces: the gathered taps of a long file would fill the memory
-            outputs.append(self._outputs(self.produced, min(stop, self.produced + 65_536)))
-        first_needed = self.produced * self.from_rate // self.to_rate - self.width
-        self.held = self.held[first_needed - self.held_from :].clone()
-        self.held_from = first_needed
-        return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+        count = max(0, (len(self.held) - 2 * self.width) // self.from_rate)
+        at_once = max(1, GATHERED // self.to_rate)
+        outputs = [self._periods(k, min(k + at_once, count)) for k in range(0, count, at_once)]
+        result = torch.cat(outputs) if outputs else torch.zeros(0)
+        if last:
+            total = -(-self.received * self.to_rate // self.from_rate)  # ceil
+            result = result[: total - self.periods * self.to_rate]
+        self.periods += count
+        self.held = self.held[count * self.from_rate :].clone()
+        return result.numpy()
 
-    def _outputs(self, first: int, stop: int) -> np.ndarray:
+    def _periods(self, first: int, stop: int) -> Tensor:
         import torch
 
-        n = torch.arange(first, stop)
-        start = n * self.from_rate // self.to_rate - self.width - self.held_from
-        windows = self.held.unfold(0, 2 * self.width + 1, 1)[start]  # [N, taps]
-        self.produced = stop
-        return (windows * self.taps[n % self.to_rate]).sum(-1).numpy()
+        inputs = self.held[first * self.from_rate : stop * self.from_rate + 2 * self.width]
+        if self.matrix is not None:
+            return (inputs.unfold(0, len(self.matrix), self.from_rate) @ self.matrix).flatten()
+        n = torch.arange((stop - first) * self.to_rate)
+        windows = inputs.unfold(0, 2 * self.width + 1, 1)[n * self.from_rate // self.to_rate]  # [N, taps]
+        return (windows * self.taps[n % self.to_rate]).sum(-1)
 
 
 @lru_cache(maxsize=16)
 def sinc_taps(from_rate: int, to_rate: int) -> tuple[Tensor, int]:
     """Coprime rates -> (taps [to_rate, 2 * width + 1], width): row p serves outputs n with n % to_rate == p.
 
-    Tap j multiplies the input sample floor(p * from / to) - width + j (counted from the output's period).
-    With b = min(from, to) * rolloff and t = b * (distance in seconds, period = 1 s), clamped to +-6:
-    h = b / from * sinc(t) * cos(pi t / 12)^2.
+    Tap j multiplies input floor(p * from / to) - width + j of the output's period. With b = min(from, to) *
+    rolloff and t = b * (distance, in periods), clamped to +-6: h = b / from * sinc(t) * cos(pi t / 12)^2.
     """
     import torch
 
     base = min(from_rate, to_rate) * ROLLOFF
     width = math.ceil(LOWPASS_FILTER_WIDTH * from_rate / base)
-    phase = torch.arange(to_rate, dtype=torch.float64)
-    offset = torch.arange(to_rate) * from_rate // to_rate
+    phase = torch.arange(to_rate)
+    offset = phase * from_rate // to_rate
     inputs = (offset[:, None] + torch.arange(-width, width + 1)).double() / from_rate
-    t = (base * (inputs - phase[:, None] / to_rate)).clamp(-LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
+    t = base * (inputs - phase[:, None].double() / to_rate)
+    t = t.clamp(-LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
     window = torch.cos(t * math.pi / LOWPASS_FILTER_WIDTH / 2).square()
     return (torch.sinc(t) * window * (base / from_rate)).float(), width
+
+
+@lru_cache(maxsize=16)
+def _period_matrix(from_rate: int, to_rate: int) -> Tensor | None:
+    """The taps laid out as [from_rate + 2 * width, to_rate], or None where that would be huge."""
+    import torch
+
+    taps, width = sinc_taps(from_rate, to_rate)
+    if (from_rate + 2 * width) * to_rate > MATRIX:
+        return None
+    rows = torch.arange(to_rate)[:, None] * from_rate // to_rate + torch.arange(2 * width + 1)
+    return torch.zeros(to_rate, from_rate + 2 * width).scatter_(1, rows, taps).T.contiguous()
 
 
 class _Through:

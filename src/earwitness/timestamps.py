@@ -1,0 +1,65 @@
+"""Where decoded sound lies in its file: presentation time stamps against samples counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+
+GAP = 0.1  # s: time stamps that jump further are a hole (filled with silence), less is rounding
+MAX_GAP = 60.0  # s: a longer jump is a broken clock, not a pause
+PREROLL = 2.0  # s decoded before a target: mp3's bit reservoir, Opus' 80 ms, one period of the resampler
+
+
+class Clock:
+    """Where decoded sound lies in the file: presentation time stamps against seconds counted."""
+
+    def __init__(self, container: Any, stream: Any, has_video: bool, skip_to: float) -> None:
+        self.tick = float(stream.time_base or 0)  # s
+        self.timed_by_pictures = has_video and container.start_time is not None
+        self.zero: float | None = None  # s, the time stamp of the file's beginning
+        if self.timed_by_pictures:
+            self.zero = container.start_time / av.time_base
+        elif stream.start_time is not None:
+            self.zero = stream.start_time * self.tick
+        self.skip_to = skip_to - PREROLL
+        self.skipped = self.started = False
+        self.now = self.filled = self.position = 0.0  # s
+
+    @property
+    def jumped_in(self) -> bool:
+        """Packets were skipped and none decoded yet."""
+        return self.skipped and not self.started
+
+    def skips(self, packet: Any) -> bool:
+        """Whether the packet lies so far before the target that it need not be decoded."""
+        if self.started or self.skip_to <= 0 or self.zero is None or packet.pts is None or not packet.size:
+            return False
+        seconds = packet.duration * self.tick if packet.duration else PREROLL
+        early = packet.pts * self.tick - self.zero + seconds < self.skip_to
+        self.skipped = self.skipped or early
+        return early
+
+    def hole_before(self, frame: Any) -> float:
+        """Seconds of silence that belong before this frame."""
+        if frame.pts is None or not self.tick:
+            self.started = True
+            return 0.0
+        time = frame.pts * self.tick
+        if not self.started:
+            self.started = True
+            if self.skipped:
+                self.position = self.now = min(time - (self.zero or 0.0), self.skip_to + PREROLL)
+            elif not self.timed_by_pictures:
+                self.zero = time
+        gap = time - (self.zero or 0.0) - self.now
+        if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by what is real
+            self.filled += gap
+            self.now += gap
+            return gap
+        if abs(gap) > GAP:
+            self.zero = (self.zero or 0.0) + gap  # the clock was reset: trust the samples
+        return 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
