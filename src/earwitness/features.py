@@ -1,7 +1,8 @@
 """Spectral front ends, always in fp32 and always per clip.
 
 `log_mel` equals torchaudio's MelSpectrogram + AmplitudeToDB on single clips (the front end of CED and
-Dasheng); `kaldi_fbank` equals Kaldi's filterbank as LAVCap uses it.
+Dasheng); `kaldi_fbank` equals Kaldi's filterbank as LAVCap uses it. Both take the clips' lengths, so that
+a clip gives the same frames alone and in a padded batch.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from earwitness.embeds import length_mask
+
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 512  # samples: 32 ms windows
 HOP = 160  # samples: 10 ms, so 100 frames per second
 N_MELS = 64
 FLOOR_POWER = 1e-10  # -100 dB
 TOP_DB = 120.0  # dB kept below the loudest value of each clip
+
+FBANK_WINDOW = 400  # samples: 25 ms, zero-padded to N_FFT before the transform
+FBANK_LOW = 20.0  # Hz; the highest filter ends at Nyquist
+PREEMPHASIS = 0.97
+FBANK_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's floor on filter energies before the logarithm
+FBANK_MEAN, FBANK_STD = -4.346, 4.332  # of AudioCaps' training clips, natural-log filterbank (LAVCap)
+FBANK_FRAMES = 1024  # 10.24 s, the fixed length LAVCap pads to
 
 
 def _hz_to_mel(hz: float) -> float:
@@ -26,7 +36,10 @@ def _hz_to_mel(hz: float) -> float:
 
 @lru_cache(maxsize=8)
 def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = SAMPLE_RATE) -> Tensor:
-    """Triangular HTK mel filters from 0 Hz to Nyquist, not area-normalised: [n_fft // 2 + 1, n_mels]."""
+    """Triangular HTK mel filters from 0 Hz to Nyquist, not area-normalised: [n_fft // 2 + 1, n_mels].
+
+    The triangles are straight lines in Hz. The result is shared between callers: do not write to it.
+    """
     bins = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1)
     mels = torch.linspace(_hz_to_mel(0.0), _hz_to_mel(sample_rate / 2), n_mels + 2)
     edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
@@ -36,16 +49,69 @@ def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = 
     return torch.minimum(rising, falling).clamp(min=0.0)
 
 
-@torch.autocast("cpu", enabled=False)
-def power_mel(waveform: Tensor) -> Tensor:
-    """[B, S] in [-1, 1] at 16 kHz -> power mel spectrogram [B, 64, F], F = 1 + S // 160."""
-    waveform = waveform.float()
-    if waveform.shape[-1] <= N_FFT // 2:  # reflection needs more samples than it mirrors
-        waveform = torch.nn.functional.pad(waveform, (0, N_FFT // 2 + 1 - waveform.shape[-1]))
-    window = torch.hann_window(N_FFT, device=waveform.device)
-    spectrum = torch.stft(waveform, N_FFT, HOP, window=window, center=True, return_complex=True)
-    power = spectrum.real.square() + spectrum.imag.square()  # [B, 257, F]
-    return mel_filterbank().to(waveform.device).T @ power
+@lru_cache(maxsize=8)
+def kaldi_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """Kaldi's mel filters from 20 Hz to Nyquist: [n_fft // 2 + 1, n_mels], the Nyquist bin always zero.
+
+    Unlike `mel_filterbank` the triangles are straight lines on the mel axis (1127 ln(1 + f / 700)).
+    The result is shared between callers: do not write to it.
+    """
+    bins = 1127.0 * (1.0 + (sample_rate / n_fft) * torch.arange(n_fft // 2)[:, None] / 700.0).log()
+    low, high = (1127.0 * math.log(1.0 + hz / 700.0) for hz in (FBANK_LOW, sample_rate / 2))
+    width = (high - low) / (n_mels + 1)
+    feet = low + width * torch.arange(n_mels + 2)
+    left, peak, right = feet[:-2], feet[1:-1], feet[2:]
+    triangles = torch.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)).clamp(min=0.0)
+    return torch.nn.functional.pad(triangles, (0, 0, 0, 1))
+
+
+def full_lengths(waveform: Tensor) -> Tensor:
+    """The lengths [B] of waveforms [B, S] without padding: S each."""
+    return torch.full(waveform.shape[:1], waveform.shape[-1], device=waveform.device)
+
+
+def frame_counts(lengths: Tensor) -> Tensor:
+    """Samples [B] -> frames [B] of `log_mel`: 1 + S // 160."""
+    return 1 + lengths // HOP
+
+
+def fbank_frame_counts(lengths: Tensor) -> Tensor:
+    """Samples [B] -> frames [B] of `kaldi_fbank`: 1 + (S - 400) // 160, and 1 for anything shorter."""
+    return 1 + (lengths - FBANK_WINDOW).clamp(min=0) // HOP
+
+
+def _reflect(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """Mirror half a window at both ends of every clip: [B, S] -> [B, S + 512], zeros after a shorter clip."""
+    half = N_FFT // 2
+    position = torch.arange(-half, waveform.shape[-1] + half, device=waveform.device).abs()[None]
+    last = lengths[:, None] - 1
+    mirrored = last - (position - last).abs()
+    inside = position <= last + half
+    return torch.where(inside, waveform.gather(1, mirrored.clamp(min=0)), 0.0)
+
+
+def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Power mel spectrogram, in fp32 also under autocast.
+
+    waveform: [B, S] in [-1, 1] at 16 kHz. lengths: [B] samples that are real (default: all of them).
+    Returns [B, 64, F] with F = 1 + S // 160. The signal is mirrored at the end of each clip, not of the
+    batch. A clip shorter than 257 samples counts as zero-padded to that, as a mirror needs more samples
+    than it reflects.
+    """
+    with torch.autocast(device_type=waveform.device.type, enabled=False):
+        shortest = N_FFT // 2 + 1
+        waveform = waveform.float()
+        frames = 1 + max(waveform.shape[-1], shortest) // HOP
+        waveform = torch.nn.functional.pad(waveform, (0, max(0, shortest - waveform.shape[-1])))
+        if lengths is None:
+            lengths = full_lengths(waveform)
+        lengths = lengths.to(waveform.device)
+        waveform = waveform.masked_fill(~length_mask(lengths, waveform.shape[-1]), 0.0)
+        window = torch.hann_window(N_FFT, device=waveform.device)
+        mirrored = _reflect(waveform, lengths.clamp(min=shortest))
+        spectrum = torch.stft(mirrored, N_FFT, HOP, window=window, center=False, return_complex=True)
+        power = spectrum.abs().square().transpose(1, 2)[:, :frames]  # [B, F, 257]
+        return (power @ mel_filterbank().to(waveform.device)).transpose(1, 2)
 
 
 def power_to_db(power: Tensor, top_db: float | None = TOP_DB) -> Tensor:
@@ -59,6 +125,57 @@ def power_to_db(power: Tensor, top_db: float | None = TOP_DB) -> Tensor:
     return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - top_db)
 
 
-def log_mel(waveform: Tensor) -> Tensor:
-    """[B, S] in [-1, 1] at 16 kHz -> dB mel spectrogram [B, 64, F], 100 frames per second."""
-    return power_to_db(power_mel(waveform))
+def log_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """[B, S] in [-1, 1] at 16 kHz -> dB mel spectrogram [B, 64, F], 100 frames per second.
+
+    lengths: [B] samples that are real (default: all). Frames from `frame_counts(lengths)` on are padding.
+    """
+    power = power_mel(waveform, lengths)
+    if lengths is not None:  # a frame of padding may still see the mirrored tail: it must not set the maximum
+        counts = frame_counts(lengths.to(power.device).clamp(min=1))
+        power = power.masked_fill(~length_mask(counts, power.shape[-1])[:, None], 0.0)
+    return power_to_db(power)
+
+
+def kaldi_fbank(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Kaldi's log mel filterbank with LAVCap's settings, in fp32 also under autocast.
+
+    Symmetric Hann window of 25 ms every 10 ms, pre-emphasis 0.97, the mean of the clip and of every frame
+    removed, no dither, no energy, only whole windows, natural logarithm.
+
+    waveform: [B, S] in [-1, 1] at 16 kHz. lengths: [B] samples that are real (default: all of them).
+    Returns [B, 64, F] with F = 1 + (S - 400) // 160; a clip shorter than a window is zero-padded to one.
+    Frames from `fbank_frame_counts(lengths)` on are padding.
+    """
+    with torch.autocast(device_type=waveform.device.type, enabled=False):
+        waveform = waveform.float()
+        if lengths is None:
+            lengths = full_lengths(waveform)
+        real = length_mask(lengths.to(waveform.device), waveform.shape[-1])
+        mean = waveform.masked_fill(~real, 0.0).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp(
+            min=1
+        )
+        centred = (waveform - mean).masked_fill(~real, 0.0)
+        centred = torch.nn.functional.pad(centred, (0, max(0, FBANK_WINDOW - centred.shape[-1])))
+        frames = centred.unfold(-1, FBANK_WINDOW, HOP)  # [B, F, 400]
+        frames = frames - frames.mean(-1, keepdim=True)
+        previous = torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        window = torch.hann_window(FBANK_WINDOW, periodic=False, device=waveform.device)
+        spectrum = torch.fft.rfft((frames - PREEMPHASIS * previous) * window, N_FFT)
+        power = spectrum.abs().square()  # [B, F, 257]
+        energies = power @ kaldi_filterbank().to(waveform.device)
+        return energies.clamp(min=FBANK_FLOOR).log().transpose(1, 2)
+
+
+def normalize_fbank(fbank: Tensor) -> Tensor:
+    """Bring a Kaldi filterbank (any shape) to about zero mean and unit variance, by AudioCaps' statistics."""
+    return (fbank - FBANK_MEAN) / FBANK_STD
+
+
+def pad_then_normalize_fbank(fbank: Tensor, frames: int = FBANK_FRAMES) -> Tensor:
+    """[B, 64, F] -> [B, 64, frames]: cut or zero-pad, then normalise, as LAVCap's released code does.
+
+    The padding thereby becomes +1.0032, louder than the average frame; its checkpoints expect that.
+    """
+    missing = frames - fbank.shape[-1]
+    return normalize_fbank(torch.nn.functional.pad(fbank, (0, missing)))  # a negative pad cuts
