@@ -95,6 +95,7 @@ class MelBatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x: [B, n_mels, F]. mask: bool [B, F], True where a frame is real."""
         if not (self.training and self.weight.requires_grad):
+            assert self.running_mean is not None and self.running_var is not None
             scale = self.weight.float() * (self.running_var.float() + self.eps).rsqrt()
             shift = self.bias.float() - self.running_mean.float() * scale
             return x.float() * scale[:, None] + shift[:, None]
