@@ -64,7 +64,7 @@ def build_tiny_model(seed: int = 0):
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """An AudioCaptioningModel of random weights in eval mode; shared, so do not change it (deepcopy first)."""
+    """An AudioCaptioningModel of random weights in eval mode; shared: deepcopy before changing it."""
     return build_tiny_model()
 
 
