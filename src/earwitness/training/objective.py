@@ -70,10 +70,14 @@ class TaggingTask(Task):
         super().__init__()
         self.encoder = model.encoder
 
-    def forward(self, log_mel: Tensor, frames: Tensor, token_tags: Tensor, **_: Any) -> dict[str, Tensor]:
-        h_a = self.encoder.encode_log_mel(log_mel, frames)
+    def forward(self, sound: dict[str, Tensor], token_tags: Tensor, **_: Any) -> dict[str, Tensor]:
+        h_a = self.encoder.encode_log_mel(sound["log_mel"], sound["frames"])
         loss = scene_tagging_loss(self.encoder.tag_logits(h_a), h_a.mask, token_tags)
         return self.total({"tagging": loss}, {"tagging": 1.0})
+
+    def clip_tags(self, sound: dict[str, Tensor]) -> Tensor:
+        """[B, tags] probabilities, for evaluation."""
+        return self.encoder.tag_probabilities(self.encoder.encode_log_mel(sound["log_mel"], sound["frames"]))
 
 
 class LanguageTask(Task):

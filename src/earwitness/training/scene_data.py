@@ -1,44 +1,109 @@
-"""Scenes as a map-style dataset: an item is an index, the collator plans and renders the whole batch.
+"""What the stages train on: scenes composed on the fly, and caption text.
 
-Every batch hangs on its indices alone, so a resumed run sees what an uninterrupted one would have seen,
-whatever the number of workers.
+A dataset's item is a number or a caption; the collator makes the whole batch from them. Every batch hangs
+on its items alone, so a resumed run sees what an uninterrupted one would have seen, whatever the workers.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from earwitness.data.bank import Bank
+from earwitness.config import ConfigError, SceneData
+from earwitness.data.bank import Bank, held_out_groups
+from earwitness.data.lexicon import Lexicon
 from earwitness.data.render import render_mel, spec_augment
-from earwitness.data.scenes import Composer
+from earwitness.data.scenes import Composer, TagSet
+from earwitness.decoding.language_model import normalise_caption
+
+CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
+
+MAX_CAPTION_TOKENS = 40
+VALIDATION_SEED = 999_983  # validation scenes are the same for every run and recipe
 
 
-class SceneIndices(Dataset):
-    """The numbers first .. first + count - 1."""
+def read_captions(paths: list[str]) -> list[str]:
+    """The `caption` column of CSV files, or the lines of text files, in order; duplicates are kept once."""
+    captions: dict[str, None] = {}
+    for name in paths:
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"captions: there is no file {path}")
+        with path.open(newline="", encoding="utf-8") as handle:
+            if path.suffix != ".csv":
+                captions.update(dict.fromkeys(line.strip() for line in handle))
+                continue
+            rows = csv.DictReader(handle)
+            if "caption" not in (rows.fieldnames or []):
+                raise ConfigError(f"captions: {path} has no column 'caption', only {rows.fieldnames}")
+            captions.update(dict.fromkeys(row["caption"].strip() for row in rows))
+    return [c for c in captions if c]
 
-    def __init__(self, count: int, first: int = 0):
-        self.count, self.first = count, first
+
+class Items(Dataset):
+    """A list as a dataset: scene numbers or captions."""
+
+    def __init__(self, items: Any):
+        self.items = items
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.items)
 
-    def __getitem__(self, i: int) -> int:
-        return self.first + i
+    def __getitem__(self, i: int) -> Any:
+        return self.items[i]
+
+
+class TextCollator:
+    """Captions -> {"ids", "mask"}, each [B, L]."""
+
+    def __init__(self, encode: CaptionEncoder):
+        self.encode = encode
+
+    def __call__(self, captions: list[str]) -> dict[str, Any]:
+        ids, mask = self.encode([normalise_caption(c) for c in captions])
+        return {"ids": ids, "mask": mask}
 
 
 class SceneCollator:
-    """Indices -> {log_mel [B, 64, T], token_tags [B, N, tags], captions}."""
+    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", and "ids", "mask" if `encode` is given}."""
 
-    def __init__(self, composer: Composer, bank: Bank, masks: bool = True):
-        self.composer, self.bank, self.masks = composer, bank, masks
+    def __init__(self, composer: Composer, encode: CaptionEncoder | None, masks: bool):
+        self.composer, self.encode, self.masks = composer, encode, masks
 
     def __call__(self, indices: list[int]) -> dict[str, Any]:
-        torch.set_num_threads(1)
         scenes = [self.composer.plan(i) for i in indices]
-        mel, targets = render_mel(scenes, self.bank, len(self.composer.tag_set.names))
+        mel, targets = render_mel(scenes, self.composer.bank, len(self.composer.tag_set.names))
         if self.masks:
             mel = spec_augment(mel, scenes[0].seed)
-        return {"log_mel": mel, "token_tags": targets, "captions": [s.caption for s in scenes]}
+        frames = torch.full((len(scenes),), mel.shape[2])
+        batch: dict[str, Any] = {"sound": {"log_mel": mel, "frames": frames}, "token_tags": targets}
+        if self.encode is not None:
+            ids, mask = self.encode([normalise_caption(s.caption) for s in scenes])
+            batch |= {"ids": ids, "mask": mask}
+        return batch
+
+
+class SceneSource:
+    """A bank, split by group, as training and validation scenes."""
+
+    def __init__(self, section: SceneData, cache: Path):
+        self.section = section
+        self.bank = Bank.open(section.bank, cache)
+        self.held_out = held_out_groups(self.bank.recordings)
+        self.tag_set = TagSet.of(sorted({r.label for r in self.bank.recordings}), Lexicon.default())
+
+    def composer(self, validation: bool) -> Composer:
+        """Validation: recordings of held-out groups, ten seconds, always under the full range of channels."""
+        s = self.section
+        captions = read_captions(s.validation_captions if validation else s.captions)
+        pool = self.bank.subset(self.held_out, inside=validation)
+        options: dict[str, Any] = {"seconds": s.seconds, "human": s.human, "augment": s.augment}
+        if validation:
+            options = {"seconds": 10.0, "human": 0.7, "augment": 1.0, "seed": VALIDATION_SEED}
+        return Composer(self.bank, pool, self.tag_set, captions, **options)

@@ -1,0 +1,48 @@
+"""The model card that a run writes: data with licences, recipe, figures, limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from earwitness.config import Preset
+from earwitness.data.bank import Bank
+from earwitness.model import AudioCaptioningModel
+
+LIMITS = """Captions are lower-case sentences about what is heard in up to ten seconds; they do not transcribe speech.
+The recordings it learnt from are few: rare sounds are named by their nearest common kin. The score is the
+model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
+
+
+def model_card(preset: Preset, model: AudioCaptioningModel, banks: list[Bank], reached: dict[str, Any]) -> str:
+    """Markdown with the hub's front matter."""
+    parameters = sum(p.numel() for p in model.parameters())
+    recipe = preset.model_dump(exclude={"model": {"encoder": {"tags"}}})
+    lines = [
+        "---",
+        "library_name: earwitness",
+        "pipeline_tag: audio-to-text",
+        "tags: [audio-captioning]",
+        "---",
+        "",
+        f"# {preset.description}",
+        "",
+        f"{parameters / 1e6:.1f} million parameters.",
+        "",
+        "## Reached on validation data",
+        "Recordings of held-out groups, composed after held-out captions.",
+        "```json",
+        json.dumps(reached, indent=1),
+        "```",
+        "",
+        "## Data",
+    ]
+    texts = dict.fromkeys(p for s in preset.stages for p in getattr(s.data, "captions", []))
+    lines += [f"- captions: `{path.rsplit('/', 1)[-1]}`" for path in texts]
+    if banks:
+        lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
+        lines += [f"| {source} | {licence} | {count} |" for source, licence, count in banks[0].credits()]
+    lines += ["", "## Limits", LIMITS, "", "## Recipe", "```yaml", yaml.safe_dump(recipe, sort_keys=False).rstrip(), "```"]
+    return "\n".join(lines) + "\n"
