@@ -76,3 +76,14 @@ def tiny_checkpoint(tiny_model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     save_checkpoint(tiny_model, folder, card="# tiny\n\nRandom weights.\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bank_folder(tmp_path_factory) -> Path:
+    """A folder of 24 synthetic labelled recordings (tests/bank_fixture.py)."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("bank_fixture", Path(__file__).with_name("bank_fixture.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.write_bank(tmp_path_factory.mktemp("bank") / "bank")

@@ -36,7 +36,7 @@ _ANYONE = ("person speaking",)
 
 # Words that say how, where or how much a thing sounds, but not what sounds.
 _COLOUR = frozenset(
-    """a about above across adult again air all almost along also an another any apart area around at away back background be
+    """a about above blow blows blowing blown sounded across adult again air all almost along also an another any apart area around at away back background be
     became become becomes been before begin begins behind being below beside between big both brief briefly briskly busy by
     calm clear clearly close closer closes come comes coming constant constantly continue continues continuous continuously
     deep deeply different distance distant distantly down each echo echoes echoing else end ending ends even far fast faster

@@ -100,11 +100,21 @@ class StageTrainer(Trainer):
             self.average.swap()
         try:
             metrics = evaluate_task(self.model, self.get_eval_dataloader(), self.args.device)
+            self._keep_best(metrics)
         finally:
             if self.average:
                 self.average.swap()
         self.log(metrics)
         return metrics
+
+    def _keep_best(self, metrics: dict[str, float]) -> None:
+        """Saves the weights that were just evaluated if no earlier ones were better: mAP, else the loss."""
+        value = metrics.get("eval_map", -metrics["eval_loss"])
+        note = Path(self.args.output_dir) / "best.json"
+        if note.is_file() and json.loads(note.read_text())["value"] >= value:
+            return
+        save_model(self.model, str(note.with_suffix(".safetensors")))
+        note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
 
     # A task shares tensors inside (tied embeddings), which Trainer's own plain save refuses.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -216,8 +226,8 @@ def train_stage(
     if last and average:
         average.resume(last)
     trainer.train(resume_from_checkpoint=last)
-    if average:
-        average.swap()
+    trainer.evaluate()
+    load_model(task, str(folder / "best.safetensors"))
     metrics = evaluate_task(task, trainer.get_eval_dataloader(), trainer.args.device)
     if not math.isfinite(metrics.get("eval_loss", 0.0)):
         raise RuntimeError(f"stage {stage.name}: the validation loss is not finite; lower learning_rate")

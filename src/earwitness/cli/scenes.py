@@ -1,0 +1,61 @@
+"""`earwitness scenes`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def scenes(
+    bank: Annotated[Path, typer.Option(help="Folder of labelled recordings with manifest.csv.")],
+    captions: Annotated[list[str], typer.Option(help="CSV with a column `caption`, or a text file; repeatable.")],
+    count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; scenes that are there already are kept.")],
+    seconds: Annotated[float, typer.Option(min=1.0, help="Length of a scene.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
+    human: Annotated[float, typer.Option(min=0, max=1, help="Share composed after human captions.")] = 0.7,
+    augment: Annotated[float, typer.Option(min=0, max=1, help="Share heard through a room, noise or codec.")] = 1.0,
+    held_out: Annotated[bool, typer.Option(help="Use the held-out recordings instead of the training ones.")] = False,
+) -> None:
+    """Compose captioned clips from a bank of labelled recordings: FLAC files and manifest.jsonl.
+
+    \b
+    earwitness scenes --bank BANK --captions captions.csv --count 1000 --out scenes
+    """
+    import soundfile
+    from rich.progress import track
+
+    from earwitness.data.bank import Bank, held_out_groups
+    from earwitness.data.lexicon import Lexicon
+    from earwitness.data.mixdown import render_waveform
+    from earwitness.data.scenes import Composer, TagSet
+    from earwitness.features import SAMPLE_RATE
+    from earwitness.training.scene_data import read_captions
+
+    try:
+        recordings = Bank.open(bank, out / "cache")
+        texts = read_captions(captions)
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    labels = sorted({r.label for r in recordings.recordings})
+    tag_set = TagSet.of(labels, Lexicon.default())
+    pool = recordings.subset(held_out_groups(recordings.recordings), inside=held_out)
+    composer = Composer(
+        recordings, pool, tag_set, texts, seconds=seconds, human=human, augment=augment, seed=seed
+    )
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index in track(range(count), "Composing scenes"):
+        scene = composer.plan(index)
+        name = f"audio/{seed}-{index:07d}.flac"
+        if not (out / name).is_file():
+            soundfile.write(out / name, render_waveform(scene, recordings), SAMPLE_RATE)
+        tags = [tag_set.names[t] for t in scene.tags]
+        rows.append({"id": f"{seed}-{index:07d}", "audio": name, "captions": [scene.caption], "labels": tags})
+    manifest = out / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    typer.echo(f"{count} scenes in {manifest}")
