@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +31,12 @@ def _towers(config: ModelConfig) -> dict[str, Tower]:
     return {"encoder.": config.encoder, "language_model.": config.language_model}
 
 
+def _is_borrowed(tower: Tower, name: str) -> bool:
+    """Whether this tensor of the tower is as its source has it, and is loaded from there."""
+    untrained = tower.tune == "freeze" or (tower.tune == "lora" and "lora_" not in name)
+    return tower.source is not None and untrained
+
+
 def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
     """Name -> tensor of all that a checkpoint must hold; tied weights once, under their first name."""
     towers = _towers(model.config)
@@ -39,9 +44,8 @@ def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         tower = next((t for prefix, t in towers.items() if name.startswith(prefix)), None)
-        if tower is not None and tower.source is not None:
-            if tower.tune == "freeze" or (tower.tune == "lora" and "lora_" not in name):
-                continue
+        if tower is not None and _is_borrowed(tower, name):
+            continue
         if tensor.data_ptr() in seen and tensor.numel():
             continue
         seen.add(tensor.data_ptr())
@@ -52,7 +56,7 @@ def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
 def save_checkpoint(
     model: AudioCaptioningModel, folder: str | Path, *, half: bool = False, card: str | None = None
 ) -> None:
-    """Writes the folder. half: floating-point tensors as float16 (for shipping; loading gives float32 back)."""
+    """Writes the folder. half: floating-point tensors as float16, for shipping."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -61,6 +65,7 @@ def save_checkpoint(
     }
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(model.config.model_dump(), indent=1) + "\n", encoding="utf-8")
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors leaves it to its owner alone
     model.language_model.tokenizer.save_pretrained(folder)
     if card is not None:
         (folder / CARD).write_text(card, encoding="utf-8")
@@ -76,12 +81,20 @@ def resolve(name_or_folder: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md", "*.model"]))
+        return Path(
+            snapshot_download(
+                str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md", "*.model"]
+            )
+        )
     except Exception as error:
-        raise CheckpointError(f"{name_or_folder}: neither a folder nor a model to be had from the hub: {error}") from None
+        raise CheckpointError(
+            f"{name_or_folder}: neither a folder nor a model to be had from the hub: {error}"
+        ) from None
 
 
-def load_checkpoint(name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32) -> AudioCaptioningModel:
+def load_checkpoint(
+    name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32
+) -> AudioCaptioningModel:
     """The model of a checkpoint folder or hub name, on the CPU, in eval mode.
 
     Raises CheckpointError or ConfigError naming the file, key or tensors that are wrong.
@@ -120,5 +133,3 @@ def _fill(model: AudioCaptioningModel, tensors: dict[str, Tensor], folder: Path)
     with torch.no_grad():
         for name, tensor in tensors.items():
             wanted[name].copy_(tensor)
-
-

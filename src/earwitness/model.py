@@ -57,6 +57,11 @@ class AudioCaptioningModel(nn.Module):
     def device(self) -> torch.device:
         return self.language_model.token_table.device
 
+    @property
+    def tag_names(self) -> list[str]:
+        """Names of the encoder's tags, in the order of `Decoded.tags`; none if it has no names for them."""
+        return list(getattr(getattr(self.config, "encoder", None), "tags", []))
+
     def listen(self, sound: dict[str, Tensor]) -> Embeds:
         """{"waveforms" [B, S], "lengths" [B]} or {"log_mel" [B, 64, F], "frames" [B]} -> h_a [B, N_a, D]."""
         if "log_mel" in sound:
@@ -80,7 +85,9 @@ class AudioCaptioningModel(nn.Module):
         h_a = self.listen(sound)  # [B, N_a, D]
         z_a = self.adapter(h_a)  # [B, N_g, D_llm]
         prefix = self.prompt.build(self.language_model, z_a)  # [B, P, D_llm]
-        guides = [self.guide.processor(z_a.mean(), self.language_model.token_table)] if self.guide and use_guide else []
+        guides = []
+        if self.guide and use_guide:
+            guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
         texts, scores = self.language_model.generate(prefix, logits_processors=guides, **decoding)
         tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
         return Decoded(texts, scores, tags)

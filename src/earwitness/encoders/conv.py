@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.embeds import Embeds, length_mask
-from earwitness.features import HOP, N_MELS, log_mel
+from earwitness.features import N_MELS, frame_counts, log_mel
 
 TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: the strides 4, 2, 2
 LEVEL_RANGE = 70.0  # dB kept below the clip's own loudness
@@ -98,14 +98,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
         """waveforms [B, S] at 16 kHz, lengths [B] in samples."""
-        frames = lengths // HOP + 1
-        if bool((lengths == waveforms.shape[1]).all()):
-            return self.encode_log_mel(log_mel(waveforms), frames)
-        # each clip is reflected at its own end, so that it comes out as it would alone
-        mel = waveforms.new_zeros(len(frames), N_MELS, int(frames.max()))
-        for i, (length, count) in enumerate(zip(lengths.tolist(), frames.tolist())):
-            mel[i, :, :count] = log_mel(waveforms[i : i + 1, :length])[0, :, :count]
-        return self.encode_log_mel(mel, frames)
+        return self.encode_log_mel(log_mel(waveforms, lengths), frame_counts(lengths))
 
     def encode_log_mel(self, mel_db: Tensor, frames: Tensor) -> Embeds:
         """Log-mel [B, 64, F] in dB, frames [B] -> Embeds [B, ceil(F / 16), dim]."""

@@ -1,0 +1,93 @@
+"""Caption: what was heard, where and how surely; and what is done with a row of them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import wave
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+MAX_TAGS, MIN_TAG = 5, 0.2  # tags told: at most five, from this probability on
+
+Tags = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What was heard in `source` between `start` and `end`.
+
+    score: 0..1, the geometric mean of the probabilities that the model gave the caption's tokens, exp(mean
+    log-probability). tags: (name, probability), the most probable first: those of at least 0.2, at most
+    five, and at least one if the model tags at all.
+    """
+
+    text: str
+    score: float
+    start: float = 0.0  # s
+    end: float = 0.0  # s
+    tags: Tags = ()
+    source: str = ""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the caption and its tags, under a player if the source is a file that is there."""
+        tags = ", ".join(f"{html.escape(name)} {probability:.2f}" for name, probability in self.tags)
+        where = f"{html.escape(self.source)}, {self.start:.2f}–{self.end:.2f} s, score {self.score:.2f}"
+        return (
+            f"<figure style='margin:0'>{_player(self)}<figcaption><b>{html.escape(self.text)}</b><br>"
+            f"<small>{tags}<br>{where}</small></figcaption></figure>"
+        )
+
+
+def top_tags(tags: Iterable[tuple[str, float]]) -> Tags:
+    """The tags that a caption tells, the most probable first."""
+    ranked = sorted(tags, key=lambda tag: -tag[1])[:MAX_TAGS]
+    return tuple(tag for i, tag in enumerate(ranked) if i == 0 or tag[1] >= MIN_TAG)
+
+
+def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:
+    """Neighbouring captions of a source that say the same, as one from the first's start to the last's end.
+
+    Neighbours touch or overlap. The score is the mean over time; each tag keeps its greatest probability.
+    Constant memory: one caption is held back.
+    """
+    last: Caption | None = None
+    for caption in captions:
+        if last is not None and _continues(last, caption):
+            last = _merged(last, caption)
+            continue
+        if last is not None:
+            yield last
+        last = caption
+    if last is not None:
+        yield last
+
+
+def _continues(a: Caption, b: Caption) -> bool:
+    return (a.source, a.text) == (b.source, b.text) and a.start <= b.start <= a.end + 1e-3
+
+
+def _merged(a: Caption, b: Caption) -> Caption:
+    before, more = a.end - a.start, max(0.0, b.end - a.end)
+    score = (a.score * before + b.score * more) / (before + more) if before + more else a.score
+    best = dict(a.tags)
+    for name, probability in b.tags:
+        best[name] = max(probability, best.get(name, 0.0))
+    return replace(a, end=max(a.end, b.end), score=score, tags=top_tags(best.items()))
+
+
+def _player(caption: Caption) -> str:
+    """An <audio> element that carries the sound itself as 16-bit PCM; nothing if it cannot be had."""
+    from earwitness.media import MediaError, load_audio
+
+    try:
+        audio = load_audio(caption.source, start=caption.start, end=caption.end or None)
+    except (MediaError, ValueError):
+        return ""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, audio.sample_rate, 0, "NONE", ""))
+        out.writeframes((audio.waveform.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return f"<audio controls src='data:audio/wav;base64,{data}'></audio>"

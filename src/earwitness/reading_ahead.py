@@ -1,0 +1,40 @@
+"""Reading in the background while the model is busy: order kept, memory bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import repeat
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, most: int) -> Iterator[R]:
+    """map(function, items) by `workers` threads, at most `most` results ahead of the reader.
+
+    Results come in order; what function or items raise is raised in its place. Closing ends the threads.
+    """
+    coming: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="earwitness") as pool:
+        try:
+            for item in items:
+                coming.append(pool.submit(function, item))
+                if len(coming) > most:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
+
+
+def draw_ahead(items: Iterable[T], *, most: int) -> Iterator[T]:
+    """The items themselves, drawn by one thread, at most `most` ahead of the reader."""
+    iterator, end = iter(items), object()
+    for item in map_ahead(lambda _: next(iterator, end), repeat(None), workers=1, most=most):
+        if item is end:
+            return
+        yield item  # type: ignore[misc]
