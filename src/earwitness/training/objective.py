@@ -57,6 +57,23 @@ class Task(nn.Module):
 
     accepts_loss_kwargs = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, *parts: nn.Module) -> None:
+        """Frozen means frozen: no gradient, and eval mode, so that batch norms keep their statistics too."""
+        self._frozen = parts
+        for part in parts:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Task:
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
     @staticmethod
     def total(losses: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,24 @@ class WeightAverage(TrainerCallback):
             self.average[name] = kept
 
 
+class Seal(TrainerCallback):
+    """Marks a checkpoint as wholly written; a run killed while writing one goes back to the one before."""
+
+    FILE = "complete"
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / self.FILE).touch()
+
+    @classmethod
+    def last(cls, folder: Path) -> str | None:
+        """The newest whole checkpoint; half-written ones are removed."""
+        while found := get_last_checkpoint(str(folder)):
+            if (Path(found) / cls.FILE).is_file():
+                return found
+            shutil.rmtree(found)
+        return None
+
+
 class StageTrainer(Trainer):
     """Trainer that logs each named loss, averages weights, and evaluates tags by mean average precision."""
 
@@ -113,7 +132,9 @@ class StageTrainer(Trainer):
         note = Path(self.args.output_dir) / "best.json"
         if note.is_file() and json.loads(note.read_text())["value"] >= value:
             return
-        save_model(self.model, str(note.with_suffix(".safetensors")))
+        weights = note.with_suffix(".safetensors")
+        save_model(self.model, str(weights) + ".part")
+        Path(str(weights) + ".part").replace(weights)  # in one piece, or not at all
         note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
 
     # A task shares tensors inside (tied embeddings), which Trainer's own plain save refuses.
@@ -205,16 +226,16 @@ def train_stage(
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(stage.seed)
+    model.requires_grad_(True)
     task = TASKS[stage.task](model, stage.losses)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(f"{part}." for part in stage.freeze)))
+    task.freeze(*(getattr(model, part) for part in stage.freeze))
     average = WeightAverage(task, stage.average) if stage.average else None
     trainer = StageTrainer(
         args=_arguments(stage, folder),
         train_dataset=train,
         eval_dataset=validation,
         data_collator=collate,
-        callbacks=[average] if average else [],
+        callbacks=[*([average] if average else []), Seal()],
         stage=stage,
         task=task,
         average=average,
@@ -222,7 +243,7 @@ def train_stage(
     trainer.get_eval_dataloader = lambda *_: torch.utils.data.DataLoader(  # type: ignore[method-assign]
         validation, stage.batch_size, collate_fn=collate_eval
     )
-    last = get_last_checkpoint(str(folder))
+    last = Seal.last(folder)
     if last and average:
         average.resume(last)
     trainer.train(resume_from_checkpoint=last)

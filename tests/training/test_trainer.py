@@ -1,0 +1,175 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from earwitness.config import Preset, load_preset
+from earwitness.training.run import train, train_tokenizer
+from earwitness.training.tag_metrics import average_precision, mean_average_precision
+
+CAPTIONS = [
+    "A dog barks followed by a man speaking",
+    "Rain falls as a bell rings",
+    "A woman speaks while an engine runs",
+    "A bell rings before a dog barks",
+]
+
+
+def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
+    """Three stages at tiny width on synthetic recordings."""
+    text = folder / "captions.txt"
+    text.write_text("\n".join(CAPTIONS), encoding="utf-8")
+    scenes = {"kind": "scenes", "bank": str(bank_folder), "captions": [str(text)], "count": 16, "seconds": 1.5}
+    scenes |= {"validation_captions": [str(text)], "validation_count": 8}
+    common = {"batch_size": 4, "learning_rate": 1e-3, "evaluate_every": 2, "average": 0.9, "workers": 0}
+    return {
+        "description": "tiny",
+        "model": {
+            "encoder": {"kind": "conv", "widths": [4, 6, 8], "depths": [1, 1, 1], "dim": 16},
+            "adapter": [{"kind": "two_stream", "global_queries": 4, "heads": 2, "gru_layers": 1}],
+            "language_model": {
+                "config": {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+                | {"intermediate_size": 32, "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 1}
+            },
+            "guide": {"beta": 0.01},
+        },
+        "stages": [
+            {"name": "tagging", "task": "tagging", "data": scenes, **common},
+            {
+                "name": "language",
+                "task": "language",
+                "data": {"kind": "text", "captions": [str(text)], "validation_captions": [str(text)], "epochs": 2},
+                **common,
+            },
+            {
+                "name": "captioning",
+                "task": "captioning",
+                "data": scenes,
+                "freeze": ["encoder"],
+                "losses": {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1, "tagging": 0.1},
+                **common,
+            },
+        ],
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def finished(bank_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    data = recipe(bank_folder, folder)
+    data["stages"][1]["data"]["validation_captions"] = [str(folder / "other.txt")]
+    (folder / "other.txt").write_text("a dog barks\na bell rings", encoding="utf-8")
+    preset = Preset.model_validate(data)
+    model = train(preset, folder / "out")
+    return preset, folder / "out", model
+
+
+def test_a_run_leaves_a_model_that_captions(finished):
+    from earwitness.checkpoint import load_checkpoint
+
+    _, out, model = finished
+    loaded = load_checkpoint(out / "model")
+    sound = {"waveforms": torch.randn(2, 16_000) * 0.1, "lengths": torch.tensor([16_000, 16_000])}
+    decoded = loaded.caption(sound, beams=2, max_new_tokens=8)
+    assert len(decoded.texts) == 2 and decoded.tags.shape[1] == len(loaded.encoder.tags)
+    half = {k: v.half().float() for k, v in model.state_dict().items() if v.is_floating_point()}
+    assert all(torch.equal(half[k], v) for k, v in loaded.state_dict().items() if k in half)
+
+
+def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):
+    _, out, _ = finished
+    rows = [json.loads(line) for line in (out / "2-captioning" / "metrics.jsonl").read_text().splitlines()]
+    names = {k for row in rows for k in row}
+    for loss in ("caption", "guided_caption", "cs_global", "cs_token", "info_nce", "tagging"):
+        assert f"loss/{loss}" in names and f"eval_{loss}" in names
+    card = (out / "model" / "README.md").read_text()
+    assert "synthetic" in card and "CC0" in card and "captions.txt" in card
+
+
+def test_a_frozen_part_does_not_move_and_the_others_do(finished):
+    _, out, _ = finished
+    before, after = load_file(out / "1-language/stage.safetensors"), load_file(out / "2-captioning/stage.safetensors")
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"adapter", "language_model", "guide"}
+    tagging = load_file(out / "0-tagging/stage.safetensors")
+    assert {n.split(".")[0] for n in before if not torch.equal(before[n], tagging[n])} == {"language_model"}
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    preset, out, model = finished
+    start = time.time()
+    again = train(preset, out)
+    assert time.time() - start < 20
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+def run_in_process(recipe_file: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "earwitness.cli.train", str(recipe_file), "--out", str(out), "--threads", "1"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_run_killed_at_any_step_resumes_to_the_same_weights(bank_folder, tmp_path):
+    data = recipe(bank_folder, tmp_path)
+    data["stages"] = data["stages"][:1]
+    data["stages"][0]["data"]["count"] = 64
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(data))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_in_process(file, whole).wait(120) == 0
+    process = run_in_process(file, killed)
+    while not (killed / "0-tagging" / "checkpoint-6").is_dir():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "0-tagging" / "done.json").exists()
+    assert run_in_process(file, killed).wait(120) == 0
+    a, b = (load_file(f / "0-tagging" / "stage.safetensors") for f in (whole, killed))
+    assert max((a[k].float() - b[k].float()).abs().max().item() for k in a) < 1e-6
+
+
+def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
+    """The gradient reaches every part: captions of four scenes go to near-zero loss."""
+    from earwitness.build import build_model
+    from earwitness.config import Losses
+    from earwitness.training.objective import CaptioningTask
+    from earwitness.training.run import _with_tags
+    from earwitness.training.scene_data import SceneCollator, SceneSource
+
+    data = recipe(bank_folder, tmp_path)
+    preset = Preset.model_validate(data)
+    source = SceneSource(preset.stages[0].data, tmp_path / "banks")
+    torch.manual_seed(0)
+    model = build_model(_with_tags(preset.model, {"x": source}), train_tokenizer(CAPTIONS, 300))
+    collate = SceneCollator(source.composer(validation=False), model.language_model.encode_captions, masks=False)
+    batch = collate([0, 1, 2, 3])
+    task = CaptioningTask(model, Losses(guided_caption=0.1, tagging=0.01))
+    optimizer = torch.optim.Adam(task.parameters(), 5e-3)
+    for _ in range(150):
+        losses = task(**batch)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+    assert losses["caption"] < 0.1
+    still = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not still
+
+
+def test_average_precision_by_hand():
+    scores, truth = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    assert average_precision(scores, truth) == pytest.approx((1 / 1 + 2 / 3) / 2)
+    both = mean_average_precision(torch.stack([scores, -scores], 1), torch.stack([truth, truth], 1), least=2)
+    assert both == pytest.approx(((1 + 2 / 3) / 2 + (1 / 2 + 2 / 4) / 2) / 2)
+
+
+def test_the_embedded_default_preset_is_valid():
+    preset = load_preset("mini")
+    assert [s.name for s in preset.stages] == ["tagging", "language", "captioning"]
