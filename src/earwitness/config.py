@@ -128,6 +128,7 @@ class SceneData(Section):
     validation_captions: list[str] = []
     count: int = Field(ge=1)
     seconds: float = Field(10.0, gt=0)
+    lengths: tuple[float, float] | None = None  # s; each batch draws its own between these, instead of `seconds`
     human: float = Field(0.7, ge=0, le=1)
     augment: float = Field(1.0, ge=0, le=1)
     validation_count: int = 512

@@ -120,19 +120,23 @@ class Composer:
         self.prior = np.array([self.weight[label] / total for label in self.labels])
         self._read: dict[int, list[list[Mention]] | None] = {}
 
-    def plan(self, index: int) -> Scene:
-        """The scene of this index: the same for the same (seed, index), whoever asks, in whatever order."""
+    def plan(self, index: int, frames: int | None = None) -> Scene:
+        """The scene of this index: the same for the same (seed, index, frames), whoever asks, in whatever order.
+
+        frames: its length in 10 ms frames; default the composer's.
+        """
         rng = np.random.default_rng((self.seed, index))
+        frames = frames or self.frames
         if self.captions and rng.random() < self.human:
             caption, phases = self._human_caption(rng)
         else:
             caption, phases = self._template(rng)
         placed: list[Placed] = []
-        for (first, last), mentions in zip(self._spans(rng, phases), phases):
+        for (first, last), mentions in zip(_spans(rng, len(phases), frames), phases):
             for mention in mentions:
                 placed.extend(self._place(rng, mention, first, last))
         tags = tuple(sorted({t for p in placed for t in p.tags}))
-        return Scene(caption, self.frames, placed, self._channel(rng), tags, int(rng.integers(2**31)))
+        return Scene(caption, frames, placed, self._channel(rng), tags, int(rng.integers(2**31)))
 
     def _human_caption(self, rng: np.random.Generator) -> tuple[str, list[list[Mention]]]:
         while True:
@@ -170,15 +174,6 @@ class Composer:
                 caption += str(rng.choice(LAYERS)) + hint
                 phases[-1].append(mention)
         return caption, phases
-
-    def _spans(self, rng: np.random.Generator, phases: list) -> list[tuple[int, int]]:
-        """Cuts the scene into one span a phase, neighbours overlapping a little."""
-        shares = rng.dirichlet(np.full(len(phases), 4.0))
-        edges = np.concatenate([[0.0], np.cumsum(shares)]) * self.frames
-        overlap = int(rng.integers(0, 40))
-        return [
-            (max(0, int(a) - overlap), min(self.frames, max(int(b), int(a) + 60))) for a, b in zip(edges, edges[1:])
-        ]
 
     def _place(self, rng: np.random.Generator, mention: Mention, first: int, last: int) -> list[Placed]:
         concept = self.lexicon.concepts.get(mention.concept) or Concept(mention.concept, (mention.concept,))
@@ -252,3 +247,10 @@ class Composer:
         if rng.random() < 0.3:
             channel.holes_db = float(rng.uniform(30, 60))
         return channel
+
+
+def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int, int]]:
+    """Cuts a scene into one span a phase, neighbours overlapping a little."""
+    edges = np.concatenate([[0.0], np.cumsum(rng.dirichlet(np.full(phases, 4.0)))]) * frames
+    overlap = int(rng.integers(0, 40))
+    return [(max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in zip(edges, edges[1:])]

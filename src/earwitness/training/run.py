@@ -113,7 +113,7 @@ def _data(stage: Stage, model: AudioCaptioningModel, sources: dict[str, SceneSou
         return (
             Items(range(stage.data.count)),
             Items(range(stage.data.validation_count)),
-            SceneCollator(source.composer(validation=False), encoder, masks=True),
+            SceneCollator(source.composer(validation=False), encoder, masks=True, lengths=stage.data.lengths),
             SceneCollator(source.composer(validation=True), encoder, masks=False),
         )
     raise ConfigError(f"stage {stage.name}: data of kind {stage.data.kind} is not known to this task")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,7 +20,7 @@ from earwitness.config import ConfigError, SceneData
 from earwitness.data.bank import Bank, held_out_groups
 from earwitness.data.lexicon import Lexicon
 from earwitness.data.render import render_mel, spec_augment
-from earwitness.data.scenes import Composer, TagSet
+from earwitness.data.scenes import FRAME_RATE, Composer, TagSet
 from earwitness.decoding.language_model import normalise_caption
 
 CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
@@ -71,18 +72,31 @@ class TextCollator:
 
 
 class SceneCollator:
-    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", and "ids", "mask" if `encode` is given}."""
+    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", and "ids", "mask" if `encode` is given}.
 
-    def __init__(self, composer: Composer, encode: CaptionEncoder | None, masks: bool):
-        self.composer, self.encode, self.masks = composer, encode, masks
+    lengths: shortest and longest batch in seconds, drawn by the batch's first number; None: the composer's.
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        encode: CaptionEncoder | None,
+        masks: bool,
+        lengths: tuple[float, float] | None = None,
+    ):
+        self.composer, self.encode, self.masks, self.lengths = composer, encode, masks, lengths
 
     def __call__(self, indices: list[int]) -> dict[str, Any]:
-        scenes = [self.composer.plan(i) for i in indices]
+        frames = None
+        if self.lengths:
+            rng = np.random.default_rng((self.composer.seed, 1, indices[0]))
+            frames = int(rng.uniform(*self.lengths) * FRAME_RATE)
+        scenes = [self.composer.plan(i, frames) for i in indices]
         mel, targets = render_mel(scenes, self.composer.bank, len(self.composer.tag_set.names))
         if self.masks:
             mel = spec_augment(mel, scenes[0].seed)
-        frames = torch.full((len(scenes),), mel.shape[2])
-        batch: dict[str, Any] = {"sound": {"log_mel": mel, "frames": frames}, "token_tags": targets}
+        counts = torch.full((len(scenes),), mel.shape[2])
+        batch: dict[str, Any] = {"sound": {"log_mel": mel, "frames": counts}, "token_tags": targets}
         if self.encode is not None:
             ids, mask = self.encode([normalise_caption(s.caption) for s in scenes])
             batch |= {"ids": ids, "mask": mask}
