@@ -1,0 +1,147 @@
+"""Quality of a captioner on recordings it never heard: composed scenes and single recordings.
+
+    python -m benchmarks.mini_quality --model MODEL --bank BANK --captions CAPTIONS_DIR --count 512
+
+Validation scenes: held-out recordings composed after AudioCaps validation captions. Prints CIDEr-D, METEOR,
+variety, tag mAP, and R@10: how often a caption finds its own reference among 115 by text similarity. The
+similarity here is of word vectors learnt from the caption texts (positive pointwise mutual information, then
+SVD), a stand-in for a sentence encoder that has to be fetched; figures compare runs, not papers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from earwitness.checkpoint import load_checkpoint
+from earwitness.config import SceneData
+from earwitness.training.scene_data import SceneCollator, SceneSource
+from earwitness.training.tag_metrics import mean_average_precision
+
+GALLERY = 115  # references a caption is looked up in
+
+
+def words(text: str) -> list[str]:
+    return [re.sub(r"(ing|ed|es|s)$", "", w) for w in re.findall(r"[a-z]+", text.lower())]
+
+
+class WordVectors:
+    """Captions of one clip are one document; words that share documents get near vectors."""
+
+    def __init__(self, documents: list[list[str]], size: int = 150, vocabulary: int = 3000):
+        counts: dict[str, int] = defaultdict(int)
+        for doc in documents:
+            for w in set(doc):
+                counts[w] += 1
+        kept = sorted(counts, key=lambda w: -counts[w])[:vocabulary]
+        self.index = {w: i for i, w in enumerate(kept)}
+        pairs = np.zeros((len(kept), len(kept)), np.float32)
+        for doc in documents:
+            ids = np.array(sorted({self.index[w] for w in doc if w in self.index}), np.int64)
+            pairs[np.ix_(ids, ids)] += 1
+        share = pairs.diagonal() / len(documents)
+        pmi = np.log(np.maximum(pairs, 1e-9) / len(documents) / share[:, None] / share[None])
+        u, s, _ = torch.svd_lowrank(torch.from_numpy(np.maximum(pmi, 0)), size)
+        self.vectors = (u * s.sqrt()).numpy()
+        self.weight = 1e-2 / (1e-2 + share)
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        out = np.zeros((len(texts), self.vectors.shape[1]), np.float32)
+        for i, text in enumerate(texts):
+            ids = [self.index[w] for w in words(text) if w in self.index]
+            if ids:
+                out[i] = (self.vectors[ids] * self.weight[ids, None]).sum(0)
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+
+
+def recall_at(k: int, captions: list[str], references: list[str], vectors: WordVectors) -> float:
+    """Share of captions whose own reference is among the k nearest of its gallery; galleries are disjoint."""
+    hits = []
+    for first in range(0, len(captions) - GALLERY + 1, GALLERY):
+        part = slice(first, first + GALLERY)
+        similarity = vectors.embed(captions[part]) @ vectors.embed(references[part]).T
+        rank = (similarity > similarity.diagonal()[:, None]).sum(1)
+        hits.extend((rank < k).tolist())
+    return float(np.mean(hits))
+
+
+def word_vectors(folder: Path) -> WordVectors:
+    documents: dict[str, list[str]] = defaultdict(list)
+    for name, key in (("audiocaps_train.csv", "youtube_id"), ("clotho_development.csv", "file")):
+        with (folder / name).open(newline="", encoding="utf-8") as handle:
+            for row in csv.DictReader(handle):
+                documents[row[key]].extend(words(row["caption"]))
+    return WordVectors(list(documents.values()))
+
+
+@torch.no_grad()
+def evaluate(model, source: SceneSource, count: int, vectors: WordVectors | None, **decoding) -> dict[str, float]:
+    composer = source.composer(validation=True)
+    collate = SceneCollator(composer, None, masks=False)
+    captions, references, scores, truths = [], [], [], []
+    for first in range(0, count, 32):
+        indices = list(range(first, min(first + 32, count)))
+        batch = collate(indices)
+        references += [composer.plan(i).caption.lower() for i in indices]
+        decoded = model.caption(batch["sound"], **decoding)
+        captions += decoded.texts
+        scores.append(decoded.tags)
+        truths.append(batch["token_tags"].amax(1))
+    result = {
+        "tag_map": mean_average_precision(torch.cat(scores), torch.cat(truths)),
+        "distinct": len(set(captions)) / len(captions),
+        "words": float(np.mean([len(c.split()) for c in captions])),
+    }
+    if vectors:
+        result["r_at_10"] = recall_at(10, captions, references, vectors)
+        result["constant_r_at_10"] = recall_at(10, ["a man is speaking"] * len(captions), references, vectors)
+    try:
+        from earwitness.metrics import score
+
+        report = score(captions, [[r] for r in references], metrics=["cider_d", "meteor", "bleu_1"])
+        result |= {k: float(v) for k, v in report.corpus.items()}
+    except (ImportError, ValueError, RuntimeError, FileNotFoundError) as error:
+        result["metrics_missing"] = str(error)  # type: ignore[assignment]
+    for reference, caption in list(zip(references, captions))[:12]:
+        print(f"  {reference}\n    -> {caption}")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/banks"))
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=460)
+    parser.add_argument("--beams", type=int, default=3)
+    parser.add_argument("--no-guide", action="store_true")
+    options = parser.parse_args()
+    section = SceneData(
+        kind="scenes",
+        bank=str(options.bank),
+        captions=[str(options.captions / "audiocaps_train.csv")],
+        validation_captions=[str(options.captions / "audiocaps_val.csv")],
+        count=1,
+    )
+    source = SceneSource(section, options.cache)
+    result = evaluate(
+        load_checkpoint(options.model),
+        source,
+        options.count,
+        word_vectors(options.captions),
+        beams=options.beams,
+        use_guide=not options.no_guide,
+    )
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
