@@ -1,0 +1,18 @@
+"""Captions that read as faulty, found by an error detector and rewritten by a language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from earwitness.lazy import lazy_exports
+
+__all__ = ["Correction", "Corrector", "ErrorDetector"]
+
+if TYPE_CHECKING:
+    from earwitness.correction.corrector import Correction, Corrector
+    from earwitness.correction.error_detector import ErrorDetector
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {"Correction": "corrector", "Corrector": "corrector", "ErrorDetector": "error_detector"},
+)

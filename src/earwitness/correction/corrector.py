@@ -1,0 +1,199 @@
+"""Corrector: a language model rewrites the captions that read as faulty (LOAE's post-corrector)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+
+THRESHOLD = 0.90  # LOAE: probability of error above which a caption is rewritten
+
+PROMPT = (
+    "You are a language specialist who can revise the sentence to make it more correct and idiomatic! "
+    "You should follow the below format: "
+    "rain is falling on a tin roof ==> rain is falling on the tin roof"
+)
+"""LOAE's Prompt II, the system's turn; the user's turn is the caption."""
+
+_ARROW = "==>"
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+# A caption never addresses its reader, comments on itself, or names its own form.
+_CHATTER = re.compile(
+    r"^(sure|certainly|of course|okay|ok|yes|no|sorry|here is|here's|here are)\b[,:!.\s]"
+    r"|\b(i'm|i am|i can|i've|i have|i would|i made|you|your|as an ai|language model|please|let me)\b"
+    r"|\b(sentence|caption|revised|revision|corrected|correction|rephrased?|grammar|grammatical|idiomatic)\b"
+    r"|[\n:*#<>{}\[\]|=]",
+    re.IGNORECASE,
+)
+
+
+class Correction(NamedTuple):
+    """What became of a caption.
+
+    text: the caption to use. original: as it was. error_probability: what the detector said. outcome: "kept"
+    (below the threshold, or the model changed nothing), "corrected", or "refused" (the model's answer was no
+    caption, and the original stands). answer: what the model said, None if it was not asked.
+    """
+
+    text: str
+    original: str
+    error_probability: float
+    outcome: Literal["kept", "corrected", "refused"]
+    answer: str | None = None
+
+
+class Corrector:
+    """Rewrites captions whose error probability is above the threshold.
+
+    model, tokenizer: any instruction-tuned causal language model of transformers with a chat template, which
+    stays frozen. error_probability: captions -> a probability each, as ErrorDetector.error_probability.
+    normalise: brings an accepted answer into the form of the other captions.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        error_probability: Callable[[Sequence[str]], Any],
+        *,
+        threshold: float = THRESHOLD,
+        prompt: str = PROMPT,
+        batch_size: int = 8,
+        max_new_tokens: int = 64,
+        normalise: Callable[[str], str] = str.strip,
+    ) -> None:
+        if not getattr(tokenizer, "chat_template", None):
+            raise ValueError(
+                "the corrector's tokenizer has no chat template; take an instruction-tuned model"
+            )
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be a probability, not {threshold}")
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.error_probability = error_probability
+        self.threshold = threshold
+        self.prompt = prompt
+        self.batch_size = batch_size
+        self.max_new_tokens = max_new_tokens
+        self.normalise = normalise
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        error_probability: Callable[[Sequence[str]], Any],
+        *,
+        device: str = "cpu",
+        dtype: str = "auto",
+        **settings: Any,
+    ) -> Self:
+        """With a model by hub name ("meta-llama/Meta-Llama-3-8B-Instruct" in LOAE) or local folder."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+            model: Any = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=dtype)
+        except OSError as error:
+            raise OSError(
+                f"cannot load the corrector {str(name_or_path)!r}. If its weights are gated, accept the "
+                f"terms on https://huggingface.co/{name_or_path} and run `hf auth login`; a local folder "
+                f"with the model works as well ({error})"
+            ) from error
+        return cls(model.to(device), tokenizer, error_probability, **settings)
+
+    def __call__(self, captions: Sequence[str]) -> list[Correction]:
+        """A Correction for every caption, in order."""
+        if not captions:
+            return []
+        probabilities = [float(p) for p in self.error_probability(captions)]
+        faulty = [i for i, p in enumerate(probabilities) if p > self.threshold and captions[i].strip()]
+        answers: dict[int, tuple[str, bool]] = {}
+        for start in range(0, len(faulty), self.batch_size):
+            rows = faulty[start : start + self.batch_size]
+            answers.update(zip(rows, self._ask([captions[i] for i in rows])))
+        return [
+            self._judge(caption, probability, answers.get(i))
+            for i, (caption, probability) in enumerate(zip(captions, probabilities))
+        ]
+
+    def _judge(self, caption: str, probability: float, answer: tuple[str, bool] | None) -> Correction:
+        if answer is None:
+            return Correction(caption, caption, probability, "kept")
+        said, finished = answer
+        text = caption_in(said, caption) if finished else None
+        text = self.normalise(text) if text else None
+        if not text:
+            return Correction(caption, caption, probability, "refused", said)
+        outcome: Literal["kept", "corrected"] = "kept" if text == caption else "corrected"
+        return Correction(text, caption, probability, outcome, said)
+
+    @torch.inference_mode()
+    def _ask(self, captions: Sequence[str]) -> list[tuple[str, bool]]:
+        """For each caption what the model answers, and whether it came to an end."""
+        from transformers import GenerationConfig
+
+        ends = _end_ids(self.model, self.tokenizer)
+        prompts = [self._prompt_ids(caption) for caption in captions]
+        longest = max(map(len, prompts))
+        device = next(self.model.parameters()).device
+        ids = torch.tensor([[ends[0]] * (longest - len(p)) + p for p in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+        config = GenerationConfig(
+            max_new_tokens=self.max_new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=ends[0]
+        )
+        output = self.model.generate(ids, attention_mask=mask, generation_config=config)[:, longest:].tolist()
+        lengths = [next((n for n, i in enumerate(row) if i in ends), None) for row in output]
+        return [
+            (self.tokenizer.decode(row[:length], skip_special_tokens=True).strip(), length is not None)
+            for row, length in zip(output, lengths)
+        ]
+
+    def _prompt_ids(self, caption: str) -> list[int]:
+        turns = [{"role": "system", "content": self.prompt}, {"role": "user", "content": caption}]
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # templates raise what they like; some know no system's turn
+            if "system" not in str(error).lower():
+                raise
+            turns = [{"role": "user", "content": f"{self.prompt}\n\n{caption}"}]
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def caption_in(answer: str, original: str) -> str | None:
+    """The rewritten caption in a model's answer, or None if the answer is no such thing.
+
+    Allowed around it: the prompt's own format ("old ==> new"), quotation marks, a full stop. Refused: more
+    than one line, talk about the sentence or to the reader, markup, questions, something much longer or
+    shorter than the original, and something that shares less than half its words with it.
+    """
+    old, arrow, new = answer.partition(_ARROW)
+    if arrow and _words(old) != _words(original):
+        return None
+    text = (new if arrow else old).strip().strip(_QUOTES).strip()
+    text = text.removesuffix(".").strip().strip(_QUOTES)
+    if not text or _CHATTER.search(text) or "?" in text or re.search(r"[.!]\s", text):
+        return None
+    words, known = _words(text), _words(original)
+    if not len(known) / 3 <= len(words) <= 2 * len(known) + 2:
+        return None
+    shared = sum(word in known for word in words)
+    return text if 2 * shared >= len(words) else None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every id that ends an answer; a chat model often has more than its tokenizer's one."""
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
+        ends.append(tokenizer.eos_token_id)
+    if not ends:
+        raise ValueError("the corrector has no end-of-sequence token; set tokenizer.eos_token")
+    return ends

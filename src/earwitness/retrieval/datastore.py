@@ -1,0 +1,208 @@
+"""CaptionDatastore: captions searched by the cosine between their embeddings and those of a sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+from earwitness.retrieval.embedders import Embedder, unit
+from earwitness.retrieval.faiss_index import FAISS_FROM, FaissIndex
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CHUNK = 65_536  # captions compared at once: 128 MB of fp32 at width 512
+_FORMAT = 1
+_META, _ROWS, _VECTORS, _INDEX = "store.json", "captions.jsonl", "embeddings.npy", "index.faiss"
+
+
+class Retrieved(NamedTuple):
+    """A caption of the store, the id of the clip it belongs to, and its cosine with the query."""
+
+    caption: str
+    clip_id: str
+    score: float
+
+
+class CaptionDatastore:
+    """Captions, the ids of their clips, and their unit embeddings [N, D], float16 or float32.
+
+    On disk a folder: captions.jsonl, embeddings.npy (memory-mapped when loaded), store.json, and for a
+    million captions and more, where FAISS is installed, index.faiss. Up to there the search is exact, by
+    matrix product in numpy; with FAISS it is approximate (see FaissIndex).
+    """
+
+    def __init__(
+        self,
+        captions: Sequence[str],
+        clip_ids: Sequence[str],
+        embeddings: NDArray[np.floating],
+        *,
+        embedder_name: str = "",
+        index: FaissIndex | None = None,
+    ) -> None:
+        if not len(captions) == len(clip_ids) == len(embeddings):
+            raise ValueError(
+                f"{len(captions)} captions, {len(clip_ids)} clip ids and {len(embeddings)} embeddings"
+            )
+        self.captions = captions
+        self.clip_ids = clip_ids
+        self.embeddings = embeddings
+        self.embedder_name = embedder_name
+        self.index = index
+        self._rows_of: dict[str, list[int]] = {}
+        for row, clip_id in enumerate(clip_ids):
+            self._rows_of.setdefault(clip_id, []).append(row)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @classmethod
+    def build(
+        cls, captions: Sequence[str], clip_ids: Sequence[str], embedder: Embedder, *, dtype: str = "float16"
+    ) -> Self:
+        """Embeds the captions. dtype: float16 halves the store and moves a cosine by less than 0.001."""
+        if dtype not in ("float16", "float32"):
+            raise ValueError(f"dtype must be float16 or float32, not {dtype!r}")
+        if len(captions) != len(clip_ids):
+            raise ValueError(f"{len(captions)} captions, {len(clip_ids)} clip ids")
+        if not len(captions):
+            raise ValueError("a datastore needs at least one caption")
+        parts = [
+            unit(embedder.embed_text(captions[start : start + _CHUNK])).astype(dtype)
+            for start in range(0, len(captions), _CHUNK)
+        ]
+        return cls(list(captions), list(clip_ids), np.concatenate(parts), embedder_name=embedder.name)
+
+    def search(
+        self, queries: NDArray[np.floating], k: int, exclude: Sequence[str | None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The k nearest captions of each query, best first: cosines [Q, k] and rows of the store [Q, k].
+
+        queries: [Q, D], of any length. exclude: for each query the id of a clip whose own captions must not
+        be found (in training, the clip's), or None. Where the store has fewer than k captions to give, the
+        row is -1 and the cosine -inf. Of captions with equal cosine the earlier comes first.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        queries = np.asarray(queries)
+        if queries.ndim != 2 or queries.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(f"queries must be [Q, {self.embeddings.shape[1]}], not {queries.shape}")
+        queries = unit(queries)
+        if exclude is not None and len(exclude) != len(queries):
+            raise ValueError(f"{len(exclude)} ids to exclude for {len(queries)} queries")
+        own = [self._rows_of.get(e, []) if e is not None else [] for e in exclude or [None] * len(queries)]
+        if self.index is not None:
+            return self._search_index(queries, k, own)
+        return self._search_exactly(queries, k, own)
+
+    def retrieve(
+        self, queries: NDArray[np.floating], k: int, exclude: Sequence[str | None] | None = None
+    ) -> list[list[Retrieved]]:
+        """As `search`, but the captions themselves; a list is shorter where there are fewer than k."""
+        found = zip(*self.search(queries, k, exclude))
+        return [
+            [
+                Retrieved(self.captions[row], self.clip_ids[row], float(score))
+                for score, row in zip(scores, rows)
+                if row >= 0
+            ]
+            for scores, rows in found
+        ]
+
+    def save(self, folder: str | Path, *, faiss_from: int = FAISS_FROM) -> None:
+        """Writes the folder; store.json last, so that an interrupted one is not taken for a store."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _META).unlink(missing_ok=True)
+        with open(folder / _ROWS, "w", encoding="utf-8") as rows:
+            for clip_id, caption in zip(self.clip_ids, self.captions):
+                rows.write(json.dumps({"id": clip_id, "caption": caption}, ensure_ascii=False) + "\n")
+        partial = folder / f"{_VECTORS}.part"  # the array may be a map of the very file it replaces
+        with open(partial, "wb") as file:
+            np.save(file, self.embeddings)
+        partial.replace(folder / _VECTORS)
+        (folder / _INDEX).unlink(missing_ok=True)
+        if len(self) >= faiss_from and FaissIndex.available():
+            self.index = FaissIndex.build(self.embeddings)
+            self.index.save(folder / _INDEX)
+        meta = {"format": _FORMAT, "captions": len(self), "embedder": self.embedder_name}
+        (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, embedder: Embedder | None = None) -> Self:
+        """Opens a saved store without reading its embeddings into memory.
+
+        embedder: the one it will be searched with. Raises ValueError if the store was built with another, or
+        if its parts do not belong together; FileNotFoundError if the folder is no store.
+        """
+        folder = Path(folder)
+        if not (folder / _META).is_file():
+            raise FileNotFoundError(
+                f"{folder} is no caption datastore (no {_META}); make one with `earwitness index`"
+            )
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        if meta.get("format") != _FORMAT:
+            raise ValueError(f"{folder} has format {meta.get('format')}, this version reads {_FORMAT}")
+        if embedder is not None and meta["embedder"] != embedder.name:
+            raise ValueError(
+                f"{folder} was built with {meta['embedder']!r}; searching it with {embedder.name!r} would "
+                "compare vectors of two different spaces"
+            )
+        with open(folder / _ROWS, encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        embeddings = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
+        if not len(rows) == len(embeddings) == meta["captions"]:
+            raise ValueError(
+                f"{folder} is damaged: {len(rows)} captions, {len(embeddings)} embeddings, "
+                f"{meta['captions']} expected"
+            )
+        has_index = (folder / _INDEX).is_file() and FaissIndex.available()
+        index = FaissIndex.load(folder / _INDEX) if has_index else None
+        captions, clip_ids = [row["caption"] for row in rows], [row["id"] for row in rows]
+        return cls(captions, clip_ids, embeddings, embedder_name=meta["embedder"], index=index)
+
+    def _search_exactly(
+        self, queries: NDArray[np.float32], k: int, own: list[list[int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        best_scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        best_rows = np.full((len(queries), k), -1, dtype=np.int64)
+        for start in range(0, len(self), _CHUNK):
+            chunk = np.asarray(self.embeddings[start : start + _CHUNK], dtype=np.float32)
+            scores = queries @ chunk.T  # [Q, chunk]
+            for query, excluded in enumerate(own):
+                scores[query, [row - start for row in excluded if 0 <= row - start < len(chunk)]] = -np.inf
+            rows = np.tile(np.arange(start, start + len(chunk)), (len(queries), 1))
+            if len(chunk) > k:
+                top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+                scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
+            best_scores = np.concatenate([best_scores, scores], 1)
+            best_rows = np.concatenate([best_rows, rows], 1)
+            order = np.argsort(-best_scores, axis=1, kind="stable")[:, :k]
+            best_scores = np.take_along_axis(best_scores, order, 1)
+            best_rows = np.take_along_axis(best_rows, order, 1)
+        return best_scores, np.where(np.isfinite(best_scores), best_rows, -1)
+
+    def _search_index(
+        self, queries: NDArray[np.float32], k: int, own: list[list[int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        assert self.index is not None
+        found_scores, found_rows = self.index.search(queries, k + max(map(len, own), default=0))
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        wanting = []
+        for query, excluded in enumerate(own):
+            keep = (found_rows[query] >= 0) & ~np.isin(found_rows[query], excluded)
+            count = min(k, int(keep.sum()))
+            scores[query, :count] = found_scores[query][keep][:count]
+            rows[query, :count] = found_rows[query][keep][:count]
+            if count < k:
+                wanting.append(query)
+        if wanting:  # the cells looked into held too few
+            exact = self._search_exactly(queries[wanting], k, [own[query] for query in wanting])
+            scores[wanting], rows[wanting] = exact
+        return scores, rows
