@@ -33,17 +33,17 @@ bench: $(INSTALLED)
 clean:
 	rm -rf $(VENV)
 
-# hatchling first: with it in place pip builds without a second, hidden environment, and a repeated
+# hatchling and editables first: with them in place pip builds without a second, hidden environment, and a repeated
 # installation needs no network.
 $(INSTALLED): constraints.txt pyproject.toml | $(BIN)/pip
 	@echo "Installing earwitness into $(VENV) (about 1.5 GB; a few minutes)"
-	@$(PIP) hatchling
+	@$(PIP) hatchling editables
 	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
 $(INSTALLED_DEV): constraints.txt pyproject.toml | $(BIN)/pip
 	@echo "Installing earwitness[$(EXTRAS)] into $(VENV) (about 1.5 GB; a few minutes)"
-	@$(PIP) hatchling
+	@$(PIP) hatchling editables
 	@$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
 	@touch $(INSTALLED) $@
 
