@@ -22,6 +22,7 @@ import torch
 
 from earwitness.checkpoint import load_checkpoint
 from earwitness.config import SceneData
+from earwitness.data.bank import Bank
 from earwitness.training.scene_data import SceneCollator, SceneSource
 from earwitness.training.tag_metrics import mean_average_precision
 
@@ -82,7 +83,9 @@ def word_vectors(folder: Path) -> WordVectors:
 
 
 @torch.no_grad()
-def evaluate(model, source: SceneSource, count: int, vectors: WordVectors | None, **decoding) -> dict[str, float]:
+def evaluate(
+    model, source: SceneSource, count: int, vectors: WordVectors | None, **decoding
+) -> dict[str, float]:
     composer = source.composer(validation=True)
     collate = SceneCollator(composer, None, masks=False)
     captions, references, scores, truths = [], [], [], []
@@ -131,7 +134,7 @@ def main() -> None:
         validation_captions=[str(options.captions / "audiocaps_val.csv")],
         count=1,
     )
-    source = SceneSource(section, options.cache)
+    source = SceneSource(section, Bank.open(options.bank, options.cache))
     result = evaluate(
         load_checkpoint(options.model),
         source,

@@ -29,7 +29,9 @@ def composer(bank, tag_set, **options):
 def test_a_group_is_wholly_on_one_side_and_every_label_can_be_learnt(bank):
     held = held_out_groups(bank.recordings, share=0.25)
     train, validation = bank.subset(held, inside=False), bank.subset(held, inside=True)
-    groups = [{bank.recordings[i].group for rows in part.values() for i in rows} for part in (train, validation)]
+    groups = [
+        {bank.recordings[i].group for rows in part.values() for i in rows} for part in (train, validation)
+    ]
     assert not groups[0] & groups[1]
     assert set(train) == {r.label for r in bank.recordings} == set(validation)
 
@@ -71,7 +73,7 @@ def test_a_caption_is_what_is_placed_in_its_order(bank, tag_set):
             assert dogs and men and min(dogs) < min(men)
         else:
             assert {"rain falling", "bell ringing"} == set(labels)
-        assert all(0 <= p.onset and p.onset + p.length <= scene.frames for p in scene.placed)
+        assert all(p.onset >= 0 and p.onset + p.length <= scene.frames for p in scene.placed)
 
 
 def test_tags_are_on_where_their_recording_sounds(bank, tag_set):

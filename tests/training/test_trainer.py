@@ -27,7 +27,13 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
     """Three stages at tiny width on synthetic recordings."""
     text = folder / "captions.txt"
     text.write_text("\n".join(CAPTIONS), encoding="utf-8")
-    scenes = {"kind": "scenes", "bank": str(bank_folder), "captions": [str(text)], "count": 16, "seconds": 1.5}
+    scenes = {
+        "kind": "scenes",
+        "bank": str(bank_folder),
+        "captions": [str(text)],
+        "count": 16,
+        "seconds": 1.5,
+    }
     scenes |= {"validation_captions": [str(text)], "validation_count": 8}
     common = {"batch_size": 4, "learning_rate": 1e-3, "evaluate_every": 2, "average": 0.9, "workers": 0}
     return {
@@ -36,7 +42,12 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
             "encoder": {"kind": "conv", "widths": [4, 6, 8], "depths": [1, 1, 1], "dim": 16},
             "adapter": [{"kind": "two_stream", "global_queries": 4, "heads": 2, "gru_layers": 1}],
             "language_model": {
-                "config": {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+                "config": {
+                    "model_type": "llama",
+                    "hidden_size": 16,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                }
                 | {"intermediate_size": 32, "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 1}
             },
             "guide": {"beta": 0.01},
@@ -46,7 +57,12 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
             {
                 "name": "language",
                 "task": "language",
-                "data": {"kind": "text", "captions": [str(text)], "validation_captions": [str(text)], "epochs": 2},
+                "data": {
+                    "kind": "text",
+                    "captions": [str(text)],
+                    "validation_captions": [str(text)],
+                    "epochs": 2,
+                },
                 **common,
             },
             {
@@ -54,7 +70,13 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
                 "task": "captioning",
                 "data": scenes,
                 "freeze": ["encoder"],
-                "losses": {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1, "tagging": 0.1},
+                "losses": {
+                    "guided_caption": 0.5,
+                    "cs_global": 0.1,
+                    "cs_token": 0.1,
+                    "info_nce": 0.1,
+                    "tagging": 0.1,
+                },
                 **common,
             },
         ],
@@ -96,7 +118,10 @@ def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):
 
 def test_a_frozen_part_does_not_move_and_the_others_do(finished):
     _, out, _ = finished
-    before, after = load_file(out / "1-language/stage.safetensors"), load_file(out / "2-captioning/stage.safetensors")
+    before, after = (
+        load_file(out / "1-language/stage.safetensors"),
+        load_file(out / "2-captioning/stage.safetensors"),
+    )
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"adapter", "language_model", "guide"}
     tagging = load_file(out / "0-tagging/stage.safetensors")
@@ -112,7 +137,16 @@ def test_a_finished_run_is_not_trained_again(finished):
 
 
 def run_in_process(recipe_file: Path, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "earwitness.cli.train", str(recipe_file), "--out", str(out), "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "earwitness.cli.train",
+        str(recipe_file),
+        "--out",
+        str(out),
+        "--threads",
+        "1",
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -140,16 +174,19 @@ def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
     """The gradient reaches every part: captions of four scenes go to near-zero loss."""
     from earwitness.build import build_model
     from earwitness.config import Losses
+    from earwitness.data.bank import Bank
     from earwitness.training.objective import CaptioningTask
     from earwitness.training.run import _with_tags
     from earwitness.training.scene_data import SceneCollator, SceneSource
 
     data = recipe(bank_folder, tmp_path)
     preset = Preset.model_validate(data)
-    source = SceneSource(preset.stages[0].data, tmp_path / "banks")
+    source = SceneSource(preset.stages[0].data, Bank.open(bank_folder, tmp_path / "banks"))
     torch.manual_seed(0)
     model = build_model(_with_tags(preset.model, {"x": source}), train_tokenizer(CAPTIONS, 300))
-    collate = SceneCollator(source.composer(validation=False), model.language_model.encode_captions, masks=False)
+    collate = SceneCollator(
+        source.composer(validation=False), model.language_model.encode_captions, masks=False
+    )
     batch = collate([0, 1, 2, 3])
     task = CaptioningTask(model, Losses(guided_caption=0.1, tagging=0.01))
     optimizer = torch.optim.Adam(task.parameters(), 5e-3)

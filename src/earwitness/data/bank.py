@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from earwitness.features import N_MELS, SAMPLE_RATE, power_mel, power_to_db
+from earwitness.features import SAMPLE_RATE, power_mel, power_to_db
 from earwitness.media import MediaError, load_audio
 
 TRIM_DB = 50.0  # silence this far below a recording's loudest frame is cut from its ends

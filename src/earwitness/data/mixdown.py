@@ -48,7 +48,9 @@ def render_waveform(scene: Scene, bank: Bank) -> np.ndarray:
 
 
 def _heard(bank: Bank, recording: int) -> np.ndarray:
-    waveform = load_audio(bank.folder / bank.recordings[recording].path, SAMPLE_RATE, end=MAX_SECONDS).waveform
+    waveform = load_audio(
+        bank.folder / bank.recordings[recording].path, SAMPLE_RATE, end=MAX_SECONDS
+    ).waveform
     first, last = heard_span(power_mel(torch.from_numpy(waveform)[None])[0])
     return waveform[first * HOP : last * HOP]
 
@@ -81,7 +83,13 @@ def _reverb(wet: np.ndarray, seconds: float, rng: np.random.Generator) -> np.nda
 def _channel(mix: np.ndarray, channel: Channel, rng: np.random.Generator) -> np.ndarray:
     """Noise, equaliser, band limits, codec holes, automatic gain, in the short-time Fourier domain."""
     window = torch.hann_window(N_FFT)
-    x = torch.stft(torch.from_numpy(np.ascontiguousarray(mix, np.float32)), N_FFT, HOP, window=window, return_complex=True)
+    x = torch.stft(
+        torch.from_numpy(np.ascontiguousarray(mix, np.float32)),
+        N_FFT,
+        HOP,
+        window=window,
+        return_complex=True,
+    )
     filters = mel_filterbank()  # [257, 64]
     to_bins = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
     bins = torch.arange(N_MELS, dtype=torch.float32)

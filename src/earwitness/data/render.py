@@ -29,7 +29,9 @@ def _stretches(scenes: list[Scene], bank: Bank) -> tuple[Tensor, ...]:
         for p in scene.placed:
             steps = np.arange(p.length)
             last = int(bank.length[p.recording]) - 1
-            source.append(int(bank.start[p.recording]) + np.minimum(p.source + (steps * p.rate).astype(np.int64), last))
+            source.append(
+                int(bank.start[p.recording]) + np.minimum(p.source + (steps * p.rate).astype(np.int64), last)
+            )
             target.append(b * scene.frames + p.onset + steps)
             number.append(np.full(p.length, k))
             edge = np.minimum(steps, p.length - 1 - steps) + 1
@@ -90,12 +92,17 @@ def render_mel(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 1
     mix = dry.view(len(scenes), frames, N_MELS)
     mix = _add_reverb(mix, scenes, placed, power, target, number)
     mel = _channel(mix, scenes)
-    sounding = power.sum(1) > 10.0 ** ((gain[number] + bank.level[column([p.recording for p in placed], torch.int64)][number] - ACTIVE_DB) / 10)
+    sounding = power.sum(1) > 10.0 ** (
+        (gain[number] + bank.level[column([p.recording for p in placed], torch.int64)][number] - ACTIVE_DB)
+        / 10
+    )
     targets = _targets(scenes, placed, target[sounding], number[sounding], frames, tags, token_frames)
     return mel.transpose(1, 2), targets
 
 
-def _add_reverb(mix: Tensor, scenes: list[Scene], placed: list, power: Tensor, target: Tensor, number: Tensor) -> Tensor:
+def _add_reverb(
+    mix: Tensor, scenes: list[Scene], placed: list, power: Tensor, target: Tensor, number: Tensor
+) -> Tensor:
     rooms = [i for i, s in enumerate(scenes) if s.channel.reverb_seconds > 0]
     if not rooms:
         return mix
@@ -114,7 +121,11 @@ def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
     peak = _decibel(power.sum(2).amax(1))
     # mel bands hold one to eight FFT bins: the power of hiss swings less in the wide ones
     swing = torch.linspace(5.0, 2.0, N_MELS, device=device)
-    floor = (peak + stack(lambda c: c.noise_db))[:, None] - 12 + stack(lambda c: c.noise_tilt)[:, None] * (bins - 32)
+    floor = (
+        (peak + stack(lambda c: c.noise_db))[:, None]
+        - 12
+        + stack(lambda c: c.noise_tilt)[:, None] * (bins - 32)
+    )
     hiss = torch.randn(power.shape, generator=generator, device=device).mul_(swing).add_(floor[:, None])
     db = _decibel(power + _power(hiss))
     eq = torch.from_numpy(np.stack([s.channel.eq for s in scenes])).to(device)
@@ -128,18 +139,28 @@ def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
 
 
 def _targets(
-    scenes: list[Scene], placed: list, target: Tensor, number: Tensor, frames: int, tags: int, token_frames: int
+    scenes: list[Scene],
+    placed: list,
+    target: Tensor,
+    number: Tensor,
+    frames: int,
+    tags: int,
+    token_frames: int,
 ) -> Tensor:
     device = target.device
     tokens = -(-frames // token_frames)
     scene, frame = target // frames, target % frames
     cell = scene * tokens + frame // token_frames
     width = max(len(p.tags) for p in placed)
-    table = torch.tensor([list(p.tags) + [p.tags[0]] * (width - len(p.tags)) for p in placed], device=device)[number]
+    table = torch.tensor([list(p.tags) + [p.tags[0]] * (width - len(p.tags)) for p in placed], device=device)[
+        number
+    ]
     counts = torch.zeros(len(scenes) * tokens * tags, device=device)
     for k in range(width):
         fresh = table[:, k] != table[:, 0] if k else torch.ones_like(number, dtype=torch.bool)
-        counts.index_add_(0, (cell * tags + table[:, k])[fresh], torch.ones_like(cell[fresh], dtype=torch.float32))
+        counts.index_add_(
+            0, (cell * tags + table[:, k])[fresh], torch.ones_like(cell[fresh], dtype=torch.float32)
+        )
     return (counts.view(len(scenes), tokens, tags) >= token_frames / 4).float()
 
 

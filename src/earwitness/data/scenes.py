@@ -75,7 +75,9 @@ class TagSet:
         index = {name: i for i, name in enumerate(names)}
         self.of_label: dict[str, tuple[int, ...]] = {}
         for label in labels:
-            coarse = [c.name for c in lexicon.concepts.values() if label == c.labels[0] or label in c.labels[:3]]
+            coarse = [
+                c.name for c in lexicon.concepts.values() if label == c.labels[0] or label in c.labels[:3]
+            ]
             self.of_label[label] = tuple(sorted({index[n] for n in [label, *coarse] if n in index}))
 
     @classmethod
@@ -209,7 +211,12 @@ class Composer:
         span = last - first
         gap_scale = 0.0 if bed else float(rng.choice([8, 25, 80]))
         most = 60 if bed else int(rng.integers(3, 13)) if mention.many else int(rng.choice([1, 1, 2, 3, 5]))
-        speech = label.endswith("speaking") or label in ("singing", "radio chatter", "baby crying", "laughing")
+        speech = label.endswith("speaking") or label in (
+            "singing",
+            "radio chatter",
+            "baby crying",
+            "laughing",
+        )
         if speech:
             most, gap_scale = int(rng.integers(2, 6)), float(rng.choice([10, 40]))
         at = first if bed else first + int(rng.integers(0, max(1, span // (2 if most > 1 or speech else 1))))
@@ -253,4 +260,6 @@ def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int
     """Cuts a scene into one span a phase, neighbours overlapping a little."""
     edges = np.concatenate([[0.0], np.cumsum(rng.dirichlet(np.full(phases, 4.0)))]) * frames
     overlap = int(rng.integers(0, 40))
-    return [(max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in zip(edges, edges[1:])]
+    return [
+        (max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in zip(edges, edges[1:])
+    ]

@@ -16,7 +16,9 @@ The recordings it learnt from are few: rare sounds are named by their nearest co
 model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
 
 
-def model_card(preset: Preset, model: AudioCaptioningModel, banks: list[Bank], reached: dict[str, Any]) -> str:
+def model_card(
+    preset: Preset, model: AudioCaptioningModel, banks: list[Bank], reached: dict[str, Any]
+) -> str:
     """Markdown with the hub's front matter."""
     parameters = sum(p.numel() for p in model.parameters())
     recipe = preset.model_dump(exclude={"model": {"encoder": {"tags"}}})
@@ -44,5 +46,14 @@ def model_card(preset: Preset, model: AudioCaptioningModel, banks: list[Bank], r
     if banks:
         lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
         lines += [f"| {source} | {licence} | {count} |" for source, licence, count in banks[0].credits()]
-    lines += ["", "## Limits", LIMITS, "", "## Recipe", "```yaml", yaml.safe_dump(recipe, sort_keys=False).rstrip(), "```"]
+    lines += [
+        "",
+        "## Limits",
+        LIMITS,
+        "",
+        "## Recipe",
+        "```yaml",
+        yaml.safe_dump(recipe, sort_keys=False).rstrip(),
+        "```",
+    ]
     return "\n".join(lines) + "\n"

@@ -26,7 +26,9 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
     if weights.guided_caption:
         if trace.guided_logits is None:
             raise ValueError("losses.guided_caption needs a guide in the model section")
-        out["guided_caption"] = caption_cross_entropy(trace.guided_logits, ids, mask, label_smoothing=smoothing)
+        out["guided_caption"] = caption_cross_entropy(
+            trace.guided_logits, ids, mask, label_smoothing=smoothing
+        )
     zbar_a, zbar_t = trace.z_a.mean(), trace.z_t.mean()  # [B, D_llm]
     if weights.cs_global:
         out["cs_global"] = cauchy_schwarz_divergence(zbar_a, zbar_t, weights.sigma)
@@ -126,4 +128,8 @@ class CaptioningTask(Task):
         return self.total(losses, self.weights.model_dump(include=set(losses)))
 
 
-TASKS: dict[str, type[Task]] = {"tagging": TaggingTask, "language": LanguageTask, "captioning": CaptioningTask}
+TASKS: dict[str, type[Task]] = {
+    "tagging": TaggingTask,
+    "language": LanguageTask,
+    "captioning": CaptioningTask,
+}

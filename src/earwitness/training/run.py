@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from earwitness.build import build_model
 from earwitness.checkpoint import save_checkpoint
 from earwitness.config import ConfigError, ModelConfig, Preset, SceneData, Stage, TextData
+from earwitness.data.bank import Bank
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.model_card import model_card
@@ -63,18 +64,16 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
             done.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         load_model(model, str(folder / "stage.safetensors"))
         reached[stage.name] = json.loads(done.read_text(encoding="utf-8"))
-    banks = [source.bank for source in sources.values()]
+    banks = list({id(source.bank): source.bank for source in sources.values()}.values())
     save_checkpoint(model.eval(), out / "model", half=True, card=model_card(preset, model, banks, reached))
     return model
 
 
 def _scene_sources(preset: Preset, out: Path) -> dict[str, SceneSource]:
-    """One open bank for each stage of scenes; the decoded frames are kept in the run folder's parent."""
-    return {
-        stage.name: SceneSource(stage.data, out.parent / "banks")
-        for stage in preset.stages
-        if isinstance(stage.data, SceneData)
-    }
+    """A source for each stage of scenes; a bank is opened once, its frames kept beside the run folder."""
+    sections = {s.name: s.data for s in preset.stages if isinstance(s.data, SceneData)}
+    banks = {name: Bank.open(name, out.parent / "banks") for name in {s.bank for s in sections.values()}}
+    return {name: SceneSource(section, banks[section.bank]) for name, section in sections.items()}
 
 
 def _tokenizer(preset: Preset, out: Path) -> PreTrainedTokenizerFast | None:
@@ -96,7 +95,9 @@ def _with_tags(config: ModelConfig, sources: dict[str, SceneSource]) -> ModelCon
     return config.model_copy(update={"encoder": encoder.model_copy(update={"tags": names})})
 
 
-def _data(stage: Stage, model: AudioCaptioningModel, sources: dict[str, SceneSource]) -> tuple[Any, Any, Any, Any]:
+def _data(
+    stage: Stage, model: AudioCaptioningModel, sources: dict[str, SceneSource]
+) -> tuple[Any, Any, Any, Any]:
     """Training items, validation items and the collators of both."""
 
     def encode(captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -106,9 +106,8 @@ class SceneCollator:
 class SceneSource:
     """A bank, split by group, as training and validation scenes."""
 
-    def __init__(self, section: SceneData, cache: Path):
-        self.section = section
-        self.bank = Bank.open(section.bank, cache)
+    def __init__(self, section: SceneData, bank: Bank):
+        self.section, self.bank = section, bank
         self.held_out = held_out_groups(self.bank.recordings)
         self.tag_set = TagSet.of(sorted({r.label for r in self.bank.recordings}), Lexicon.default())
 

@@ -242,7 +242,13 @@ def _arguments(stage: Stage, folder: Path) -> TrainingArguments:
 
 
 def train_stage(
-    model: AudioCaptioningModel, stage: Stage, folder: Path, train: Any, validation: Any, collate: Any, collate_eval: Any
+    model: AudioCaptioningModel,
+    stage: Stage,
+    folder: Path,
+    train: Any,
+    validation: Any,
+    collate: Any,
+    collate_eval: Any,
 ) -> dict[str, float]:
     """Trains one stage in `folder`, resuming from its last checkpoint; leaves the result in `model`."""
     keep_freed_memory()
