@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from earwitness.adapters.fft import FftAdapter, SpectralAdapter
+from earwitness.adapters.fft import FftAdapter, SpectralAdapter, fft_state_from_released
 from earwitness.embeds import Embeds, length_mask
 
 GOLDEN = {
@@ -22,7 +22,8 @@ GOLDEN = {
 
 def golden_adapter(fidelity: str) -> FftAdapter:
     adapter = FftAdapter(dim=16, fidelity=fidelity).double()
-    adapter.linear.load_state_dict({"weight": GOLDEN["W"], "bias": GOLDEN["b"]})
+    checkpoint = {"fft_mlp.freq_transform.weight": GOLDEN["W"], "fft_mlp.freq_transform.bias": GOLDEN["b"]}
+    adapter.load_state_dict(fft_state_from_released(checkpoint | {"speech_query_tokens": torch.zeros(1)}))
     return adapter
 
 

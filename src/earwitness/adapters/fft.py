@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -83,6 +84,12 @@ class SpectralAdapter(nn.Module):
         low = at.long().clamp(max=bins - 2)
         part = (at - low)[:, None, None]
         return torch.view_as_complex(torch.lerp(self.gain[low], self.gain[low + 1], part.to(self.gain.dtype)))
+
+
+def fft_state_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """FftAdapter's state dict out of a DistillCaps checkpoint; other tensors are passed over."""
+    prefix = "fft_mlp.freq_transform."
+    return {f"linear.{k.removeprefix(prefix)}": v for k, v in state.items() if k.startswith(prefix)}
 
 
 def real_first(mask: Tensor) -> Tensor:

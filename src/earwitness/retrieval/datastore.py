@@ -176,12 +176,9 @@ class CaptionDatastore:
             scores = queries @ chunk.T  # [Q, chunk]
             for query, excluded in enumerate(own):
                 scores[query, [row - start for row in excluded if 0 <= row - start < len(chunk)]] = -np.inf
-            rows = np.tile(np.arange(start, start + len(chunk)), (len(queries), 1))
-            if len(chunk) > k:
-                top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-                scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
-            best_scores = np.concatenate([best_scores, scores], 1)
-            best_rows = np.concatenate([best_rows, rows], 1)
+            top = _top(scores, k)
+            best_scores = np.concatenate([best_scores, np.take_along_axis(scores, top, 1)], 1)
+            best_rows = np.concatenate([best_rows, top + start], 1)
             order = np.argsort(-best_scores, axis=1, kind="stable")[:, :k]
             best_scores = np.take_along_axis(best_scores, order, 1)
             best_rows = np.take_along_axis(best_rows, order, 1)
@@ -206,3 +203,15 @@ class CaptionDatastore:
             exact = self._search_exactly(queries[wanting], k, [own[query] for query in wanting])
             scores[wanting], rows[wanting] = exact
         return scores, rows
+
+
+def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Columns of the k largest of each row in rising order [Q, k]; of equals, the first ones."""
+    if scores.shape[1] <= k:
+        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    least = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
+    top = np.empty((len(scores), k), dtype=np.int64)
+    for query, row in enumerate(scores):  # what is left after the threshold is little, but for many equals
+        columns = np.flatnonzero(row >= least[query])
+        top[query] = np.sort(columns[np.argsort(-row[columns], kind="stable")[:k]])
+    return top
