@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-LABELS = ["man speaking", "woman speaking", "dog barking", "rain falling", "bell ringing", "car engine running"]
+LABELS = [
+    "man speaking",
+    "woman speaking",
+    "dog barking",
+    "rain falling",
+    "bell ringing",
+    "car engine running",
+]
 RATE = 16_000
 
 
@@ -29,6 +36,8 @@ def write_bank(folder: Path, groups: int = 4) -> Path:
             rows.append([name, label, f"a {label}", f"group-{k}-{g}", "synthetic", "CC0", "yes"])
     with (folder / "manifest.csv").open("w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["path", "label", "caption_hint", "group", "source_repo", "license", "redistributable"])
+        writer.writerow(
+            ["path", "label", "caption_hint", "group", "source_repo", "license", "redistributable"]
+        )
         writer.writerows(rows)
     return folder

@@ -11,14 +11,20 @@ import typer
 
 def scenes(
     bank: Annotated[Path, typer.Option(help="Folder of labelled recordings with manifest.csv.")],
-    captions: Annotated[list[str], typer.Option(help="CSV with a column `caption`, or a text file; repeatable.")],
+    captions: Annotated[
+        list[str], typer.Option(help="CSV with a column `caption`, or a text file; repeatable.")
+    ],
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; scenes that are there already are kept.")],
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of a scene.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
     human: Annotated[float, typer.Option(min=0, max=1, help="Share composed after human captions.")] = 0.7,
-    augment: Annotated[float, typer.Option(min=0, max=1, help="Share heard through a room, noise or codec.")] = 1.0,
-    held_out: Annotated[bool, typer.Option(help="Use the held-out recordings instead of the training ones.")] = False,
+    augment: Annotated[
+        float, typer.Option(min=0, max=1, help="Share heard through a room, noise or codec.")
+    ] = 1.0,
+    held_out: Annotated[
+        bool, typer.Option(help="Use the held-out recordings instead of the training ones.")
+    ] = False,
 ) -> None:
     """Compose captioned clips from a bank of labelled recordings: FLAC files and manifest.jsonl.
 

@@ -10,8 +10,12 @@ import typer
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A preset's name (`earwitness presets`) or a recipe file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, as many as you like.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; a run that was stopped there goes on.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.path=value, as many as you like.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; a run that was stopped there goes on.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores.")] = 0,
 ) -> None:
     """Train a captioner.

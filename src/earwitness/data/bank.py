@@ -112,7 +112,7 @@ class Bank:
 
     @classmethod
     def open(cls, folder: str | Path, cache: str | Path | None = None, workers: int = 2) -> Bank:
-        """Decode every recording of the folder, or read the frames from `cache` if they were decoded before."""
+        """Decodes every recording, or reads the frames from `cache` if they were decoded before."""
         folder = Path(folder)
         recordings = read_manifest(folder)
         key = hashlib.sha256("\n".join(r.path for r in recordings).encode()).hexdigest()[:16]

@@ -165,7 +165,7 @@ def _targets(
 
 
 def spec_augment(mel: Tensor, seed: int, time_masks: int = 2, band_masks: int = 2) -> Tensor:
-    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: up to 40 frames and 8 bands each, set to the clip's mean."""
+    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: up to 40 frames or 8 bands set to the clip's mean."""
     rng = np.random.default_rng(seed)
     out = mel.clone()
     for i in range(len(out)):

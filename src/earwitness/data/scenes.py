@@ -11,6 +11,7 @@ rendering (`render.py`) turns a batch of plans into spectrograms, or one plan in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class Composer:
         self._read: dict[int, list[list[Mention]] | None] = {}
 
     def plan(self, index: int, frames: int | None = None) -> Scene:
-        """The scene of this index: the same for the same (seed, index, frames), whoever asks, in whatever order.
+        """The scene of this index: the same for the same (seed, index, frames), whoever asks and when.
 
         frames: its length in 10 ms frames; default the composer's.
         """
@@ -261,5 +262,5 @@ def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int
     edges = np.concatenate([[0.0], np.cumsum(rng.dirichlet(np.full(phases, 4.0)))]) * frames
     overlap = int(rng.integers(0, 40))
     return [
-        (max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in zip(edges, edges[1:])
+        (max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in pairwise(edges)
     ]

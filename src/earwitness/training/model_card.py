@@ -11,7 +11,7 @@ from earwitness.config import Preset
 from earwitness.data.bank import Bank
 from earwitness.model import AudioCaptioningModel
 
-LIMITS = """Captions are lower-case sentences about what is heard in up to ten seconds; they do not transcribe speech.
+LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech.
 The recordings it learnt from are few: rare sounds are named by their nearest common kin. The score is the
 model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
 

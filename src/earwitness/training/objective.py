@@ -55,7 +55,7 @@ def scene_tagging_loss(token_logits: Tensor, mask: Tensor, targets: Tensor) -> T
 
 
 class Task(nn.Module):
-    """What a stage trains: a batch in, {"loss", and each named loss} out. `accepts_loss_kwargs` is Trainer's."""
+    """What a stage trains: a batch in, {"loss", and each named loss} out."""
 
     accepts_loss_kwargs = False
 

@@ -72,7 +72,7 @@ class TextCollator:
 
 
 class SceneCollator:
-    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", and "ids", "mask" if `encode` is given}.
+    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", with `encode` also "ids", "mask"}.
 
     lengths: shortest and longest batch in seconds, drawn by the batch's first number; None: the composer's.
     """

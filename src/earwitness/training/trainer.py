@@ -31,7 +31,7 @@ from earwitness.training.tag_metrics import mean_average_precision
 class WeightAverage(TrainerCallback):
     """Exponential moving average of the trained weights, batch-norm statistics included.
 
-    It is what the stage hands on and what is evaluated: on small data it generalises better than the last step.
+    It is what is evaluated and handed on: on small data it generalises better than the last step.
     """
 
     FILE = "average.safetensors"
