@@ -1,0 +1,212 @@
+"""Imports go one way, from the rooms that know least to those that know most; and importing is cheap."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
+
+# Lowest first. A room (a folder or a module) imports from levels below its own. Tools may import each other;
+# above them, rooms of one level may not, except those that are named together with "+": they are one room.
+LEVELS: list[list[str]] = [
+    [
+        "embeds+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
+        "+video+captions+subtitles+reading_ahead+presets+assets"
+    ],
+    ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
+    ["model"],
+    ["config+build+checkpoint"],
+    ["captioner"],
+    ["training", "analysis", "serving"],
+    ["cli"],
+]
+PLACES = {
+    module: (level, room)
+    for level, rooms in enumerate(LEVELS)
+    for room in rooms
+    for module in room.split("+")
+}
+# The model's two conveniences hand over to the module that knows folders, when they are called.
+EXCEPTIONS = {
+    ("model", "from_pretrained", "earwitness.checkpoint"),
+    ("model", "save_pretrained", "earwitness.checkpoint"),
+}
+HEAVY = {"torch", "transformers", "peft", "sentence_transformers", "scipy", "sklearn"}
+
+
+class Import(NamedTuple):
+    function: str  # the function it stands in, "" at module level
+    target: str  # dotted name of the module, or of something in it
+
+
+def imports(source: str, package: str) -> Iterator[Import]:
+    """Every import of a module's source. package: dotted name that relative imports start from."""
+
+    def walk(node: ast.AST, function: str) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(function, alias.name) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = package.split(".")[: len(package.split(".")) - child.level + 1] if child.level else []
+                module = ".".join([*base, *([child.module] if child.module else [])])
+                # `from earwitness import media` names a module, `from earwitness.media import x` does not
+                bare = module == "earwitness"
+                yield from (Import(function, f"{module}.{a.name}" if bare else module) for a in child.names)
+            elif isinstance(child, ast.Call) and _is_import_module(child):
+                yield Import(function, child.args[0].value)
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from walk(child, child.name if inside else function)
+
+    def _is_import_module(call: ast.Call) -> bool:
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        return name == "import_module" and bool(call.args) and isinstance(call.args[0], ast.Constant)
+
+    yield from walk(ast.parse(source), "")
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, for every module of the package but its front door."""
+    found = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        parts = file.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = file
+    return found
+
+
+def package_of(name: str, file: Path) -> str:
+    dotted = f"earwitness.{name}"
+    return dotted if file.name == "__init__.py" else dotted.rpartition(".")[0]
+
+
+def offence(module: str, found: Import) -> str | None:
+    """What is wrong with an import in a module of the package, if anything is."""
+    if not found.target.startswith("earwitness.") or (module, *found) in EXCEPTIONS:
+        return None
+    top, imported = module.partition(".")[0], found.target.split(".")[1]
+    if imported not in PLACES:
+        return (
+            None
+            if imported.startswith("_")
+            else f"{module} imports {found.target}, which has no place in LEVELS"
+        )
+    (level, room), (level_there, room_there) = PLACES[top], PLACES[imported]
+    if room == room_there or level_there < level:
+        return None
+    return f"{module} imports {found.target}: {top} stands below or beside {imported}"
+
+
+def test_every_module_has_a_place() -> None:
+    tops = {name.partition(".")[0] for name in modules()}
+    assert tops <= set(PLACES), f"give {sorted(tops - set(PLACES))} a place in LEVELS"
+
+
+def test_imports_go_one_way() -> None:
+    offences = [
+        fault
+        for name, file in modules().items()
+        for found in imports(file.read_text(encoding="utf-8"), package_of(name, file))
+        if (fault := offence(name, found))
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """At module level; within a room the order of LEVELS does not tell."""
+    known = modules()
+    graph: dict[str, set[str]] = {}
+    for name, file in known.items():
+        targets = {
+            i.target.removeprefix("earwitness.")
+            for i in imports(file.read_text(encoding="utf-8"), package_of(name, file))
+            if not i.function
+        }
+        # a package's __init__ names its own modules for type checkers only
+        graph[name] = {t for t in targets & known.keys() if not (t + ".").startswith(name + ".")}
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> None:
+        assert name not in path, "circle: " + " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("media", "from earwitness.model import AudioCaptioningModel"),
+        ("losses.caption", "import earwitness.decoding.prompt"),
+        ("encoders.ced", "def f():\n    from earwitness import adapters"),
+        ("model", "from earwitness.checkpoint import load_checkpoint"),
+        ("model", "def forward():\n    from earwitness.checkpoint import load_checkpoint"),
+        ("fusion.joint", "from ..adapters import linear"),
+        ("captioner", "import importlib\nimportlib.import_module('earwitness.cli.caption')"),
+        ("training.run", "if True:\n    from earwitness.analysis import plots"),
+        ("config", "from earwitness.nowhere import x"),
+    ],
+)
+def test_the_wrong_way_is_noticed(module: str, source: str) -> None:
+    package = f"earwitness.{module}".rpartition(".")[0]
+    faults = [offence(module, i) for i in imports(source, package)]
+    assert any(f"{module} imports earwitness." in (f or "") for f in faults)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (
+            "model",
+            "def from_pretrained(cls):\n    from earwitness.checkpoint import load_checkpoint",
+        ),
+        ("media", "from earwitness import pcm"),
+        ("cli.caption", "from earwitness.captioner import Captioner"),
+        ("fusion.joint", "from . import concat"),
+        ("build", "from earwitness.config import ModelConfig"),
+        ("captioner", "from earwitness import __version__"),
+    ],
+)
+def test_the_right_way_passes(module: str, source: str) -> None:
+    package = f"earwitness.{module}".rpartition(".")[0]
+    assert [offence(module, i) for i in imports(source, package)] == [None]
+
+
+def test_metrics_need_no_torch_at_module_level() -> None:
+    heavy = [
+        f"{name} imports {found.target}"
+        for name, file in modules().items()
+        if name.partition(".")[0] == "metrics"
+        for found in imports(file.read_text(encoding="utf-8"), package_of(name, file))
+        if not found.function and found.target.partition(".")[0] in HEAVY - {"scipy"}
+    ]
+    assert not heavy, "\n".join(heavy)
+
+
+@pytest.mark.parametrize(
+    "statement", ["import earwitness", "import earwitness.metrics", "import earwitness.cli"]
+)
+def test_light_to_import(statement: str) -> None:
+    """Under 0.3 s of work, and none of the heavy packages."""
+    program = (
+        f"import sys, time; t = time.process_time(); {statement}; print(time.process_time() - t); "
+        f"print(*sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    runs = []
+    for _ in range(3):  # the best of three: the first may have to compile
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        seconds, _, heavy = done.stdout.partition("\n")
+        assert not heavy.strip(), f"{statement} drags in {heavy}"
+        runs.append(float(seconds))
+    assert min(runs) < 0.3
