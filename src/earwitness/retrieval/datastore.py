@@ -65,7 +65,11 @@ class CaptionDatastore:
     def build(
         cls, captions: Sequence[str], clip_ids: Sequence[str], embedder: Embedder, *, dtype: str = "float16"
     ) -> Self:
-        """Embeds the captions. dtype: float16 halves the store and moves a cosine by less than 0.001."""
+        """Embeds the captions.
+
+        dtype: float16 halves the store and moves a cosine by less than 0.001, but every search converts it:
+        0.8 s of one core against 0.2 s for 32 queries among 200,000 captions of width 512.
+        """
         if dtype not in ("float16", "float32"):
             raise ValueError(f"dtype must be float16 or float32, not {dtype!r}")
         if len(captions) != len(clip_ids):
