@@ -1,0 +1,87 @@
+"""METEOR 1.5 for English with its default weights and -norm (Denkowski and Lavie 2014), equal to the original to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from earwitness.metrics.corpus import Corpus, Score
+from earwitness.metrics.meteor_align import Match, align
+from earwitness.metrics.meteor_data import MeteorData, load
+from earwitness.metrics.meteor_matches import Matcher
+from earwitness.metrics.meteor_text import normalize
+
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
+
+Statistics = list[float]  # 23 numbers, see _statistics
+
+
+def meteor(corpus: Corpus) -> Score:
+    """Per clip the best reference's score; for the corpus one score from the summed statistics of those references.
+
+    Raises:
+        MissingData: METEOR's word data or the stemmer are not installed.
+    """
+    data = load()
+    candidates = [normalize(" ".join(tokens).replace("|||", "").replace("  ", " "), data) for tokens in corpus.candidate_tokens]
+    references = [[normalize(" ".join(tokens), data) for tokens in texts] for texts in corpus.reference_tokens]
+    matcher = Matcher(data, [*candidates, *(words for texts in references for words in texts)])
+    clips: list[float] = []
+    total = [0.0] * 23
+    for candidate, texts in zip(candidates, references, strict=True):
+        score, best = -1.0, total
+        matcher.begin(candidate, texts)
+        for words in texts:
+            statistics = _statistics(candidate, words, matcher, data.function_words)
+            value = formula(statistics)
+            if value > score:
+                score, best = value, statistics
+        clips.append(score)
+        for place, number in enumerate(best):
+            if place != 20 or not _perfect(best):
+                total[place] += number
+    return Score(formula(total), clips)
+
+
+def _statistics(candidate: list[str], reference: list[str], matcher: Matcher, function_words: frozenset[str]) -> Statistics:
+    """Lengths; function words; per module content and function words matched (candidate, reference); chunks; matched words."""
+    chosen, chunks = align(matcher.options(candidate, reference), len(candidate))
+    numbers = [0.0] * 23
+    numbers[0], numbers[1] = len(candidate), len(reference)
+    numbers[2] = sum(word in function_words for word in candidate)
+    numbers[3] = sum(word in function_words for word in reference)
+    for match in chosen:
+        place = 4 + 4 * match.module
+        function = sum(word in function_words for word in candidate[match.i : match.i + match.width])
+        numbers[place] += match.width - function
+        numbers[place + 2] += function
+        function = sum(word in function_words for word in reference[match.start : match.start + match.length])
+        numbers[place + 1] += match.length - function
+        numbers[place + 3] += function
+        numbers[21] += match.width
+        numbers[22] += match.length
+    numbers[20] = chunks
+    return numbers
+
+
+def _perfect(numbers: Sequence[float]) -> bool:
+    """All words of both sides are matched in one chunk."""
+    return numbers[20] <= 1 and numbers[21] == numbers[0] and numbers[22] == numbers[1]
+
+
+def formula(numbers: Sequence[float]) -> float:
+    """The score that 23 statistics give."""
+    # Content words of all modules are added up before the function words: the order decides the last bit.
+    candidate = reference = 0.0
+    for first, share in ((4, DELTA), (6, 1 - DELTA)):
+        for module, weight in enumerate(WEIGHTS):
+            candidate += weight * share * numbers[first + 4 * module]
+            reference += weight * share * numbers[first + 4 * module + 1]
+    length = (numbers[0] - numbers[2]) * DELTA + numbers[2] * (1 - DELTA)
+    reference_length = (numbers[1] - numbers[3]) * DELTA + numbers[3] * (1 - DELTA)
+    if not candidate or not reference or not length or not reference_length:
+        return 0.0
+    precision, recall = candidate / length, reference / reference_length
+    mean = 1.0 / ((1.0 - ALPHA) / precision + ALPHA / recall)
+    fragmentation = 0.0 if _perfect(numbers) else numbers[20] / ((numbers[21] + numbers[22]) / 2)
+    return mean * (1.0 - GAMMA * fragmentation**BETA)
