@@ -1,0 +1,230 @@
+"""Captioner on a tiny model of random weights: what goes in comes out, in order, whole, and honestly."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from earwitness import media
+from earwitness.captioner import Captioner
+from earwitness.checkpoint import CheckpointError
+
+RATE = 16_000
+FAST = {"max_new_tokens": 8}  # random weights hardly ever end a caption by themselves
+
+
+@pytest.fixture(scope="module")
+def captioner(tiny_model) -> Captioner:
+    return Captioner(tiny_model, "tiny")
+
+
+def sound(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray:
+    """Noise whose colour and rhythm depend on the seed, so that captions differ."""
+    rng = np.random.default_rng(seed)
+    noise = np.convolve(rng.normal(size=round(seconds * RATE)), rng.normal(size=1 + 8 * (seed % 4)), "same")
+    beat = 1 + np.sin(2 * np.pi * (0.5 + seed) * np.arange(len(noise)) / RATE)
+    return (level * noise * beat / np.abs(noise).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[np.ndarray]:
+    return [sound(seconds, seed) for seed, seconds in enumerate([2.0, 0.5, 3.3, 0.05, 10.0, 1.0, 2.0])]
+
+
+def write(path, waveform: np.ndarray) -> str:
+    soundfile.write(path, waveform, RATE, subtype="FLOAT")
+    return str(path)
+
+
+def same(a, b) -> bool:
+    close = math.isclose(a.score, b.score, abs_tol=1e-5) and [n for n, _ in a.tags] == [n for n, _ in b.tags]
+    return a.text == b.text and close and (a.start, a.end) == (b.start, b.end)
+
+
+@pytest.fixture(scope="module")
+def alone(captioner, clips):
+    return [captioner(clip, **FAST) for clip in clips]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_batch_of_ragged_clips_equals_each_clip_alone(captioner, clips, alone, batch_size):
+    together = captioner(clips, batch_size=batch_size, **FAST)
+    assert [c.end for c in together] == [len(clip) / RATE for clip in clips]  # in the order given
+    assert all(same(a, b) for a, b in zip(together, alone, strict=True))
+    assert len({c.text for c in alone}) >= 3  # else the model listens to nothing and the test is void
+
+
+def test_score_and_tags_are_the_models(captioner, clips):
+    waveform = torch.from_numpy(clips[0])[None]
+    decoded = captioner.model.caption({"waveforms": waveform, "lengths": torch.tensor([len(clips[0])])})
+    caption = captioner(clips[0])
+    assert caption.text == decoded.texts[0]
+    assert caption.score == pytest.approx(math.exp(decoded.scores[0]), abs=1e-6)
+    assert 0 < caption.score < 1
+    expected = dict(zip(captioner.model.tag_names, decoded.tags[0].tolist()))
+    assert caption.tags[0][0] == max(expected, key=expected.get)
+    assert all(expected[name] == pytest.approx(p, abs=1e-6) for name, p in caption.tags)
+
+
+def test_decoding_options_reach_the_language_model(captioner, clips):
+    assert captioner(clips[4], max_new_tokens=3).text != captioner(clips[4]).text
+    assert captioner(clips[4], use_guide=False, **FAST).score != captioner(clips[4], **FAST).score
+
+
+def test_every_kind_of_source_says_the_same(captioner, tmp_path):
+    waveform = sound(1.0, 3)
+    path = write(tmp_path / "a.wav", waveform)
+    data = (tmp_path / "a.wav").read_bytes()
+    sources = [path, tmp_path / "a.wav", data, io.BytesIO(data), waveform, (waveform, RATE)]
+    sources += [torch.from_numpy(waveform), np.stack([waveform, waveform])]
+    captions = captioner(sources, **FAST)
+    assert len({c.text for c in captions}) == 1
+    assert [c.source for c in captions] == [path, path, "<bytes>", "<file object>", *["<array>"] * 4]
+
+
+def test_rate_of_an_array_is_heeded(captioner):
+    assert captioner((sound(1.0), RATE // 2), **FAST).end == pytest.approx(2.0, abs=0.01)
+
+
+def test_bad_file_raises_and_is_named(captioner, clips, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"not a sound at all")
+    with pytest.raises(media.MediaError, match=r"bad\.wav"):
+        captioner([clips[0], str(bad)], **FAST)
+    with pytest.raises(media.MediaError, match=r"nowhere\.wav"):
+        captioner(str(tmp_path / "nowhere.wav"))
+
+
+def test_handler_hears_of_bad_files_and_the_rest_goes_on(captioner, clips, tmp_path):
+    bad = str(tmp_path / "missing.wav")
+    heard = []
+    captions = captioner(
+        [clips[0], bad, clips[1]], on_error=lambda source, error: heard.append((source, str(error))), **FAST
+    )
+    assert captions[1] is None
+    assert [same(c, captioner(x, **FAST)) for c, x in [(captions[0], clips[0]), (captions[2], clips[1])]] == [
+        True,
+        True,
+    ]
+    assert heard[0][0] == bad and "missing.wav" in heard[0][1]
+
+
+def test_save_and_load_gives_the_same_captions(captioner, clips, tmp_path):
+    captioner.save_pretrained(tmp_path / "copy")
+    copy = Captioner.from_pretrained(tmp_path / "copy", device="cpu")
+    assert copy.name == "copy"
+    for a, b in zip(captioner(clips, **FAST), copy(clips, **FAST), strict=True):
+        assert a == b
+
+
+def test_language_model_takes_another_precision(tiny_checkpoint, captioner, clips):
+    half = Captioner.from_pretrained(tiny_checkpoint, device="cpu", dtype="bfloat16")
+    assert half.model.language_model.token_table.dtype == torch.bfloat16
+    assert next(half.model.encoder.parameters()).dtype == torch.float32
+    assert half(clips[0], **FAST).score == pytest.approx(captioner(clips[0], **FAST).score, abs=0.1)
+    with pytest.raises(ValueError, match="unknown dtype 'float17'"):
+        Captioner.from_pretrained(tiny_checkpoint, dtype="float17")
+
+
+def test_missing_default_model_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("earwitness.captioner.DEFAULT", tmp_path)
+    with pytest.raises(CheckpointError, match="lacks the default model"):
+        Captioner.from_pretrained()
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_digital_silence_is_called_silence(captioner, offset):
+    dither = np.random.default_rng(0).integers(-1, 2, RATE) / 2**15 + offset
+    for waveform in (np.full(RATE, offset, np.float32), dither.astype(np.float32)):
+        caption = captioner(waveform)
+        assert (caption.text, caption.score, caption.tags) == ("silence", 1.0, (("silence", 1.0),))
+    assert captioner(sound(1.0, level=1e-3), **FAST).text != "silence"
+
+
+def test_long_clip_is_captioned_where_it_is_loudest_and_says_so(captioner, caplog):
+    waveform = np.concatenate([sound(9.0, 1, 0.01), sound(10.0, 2, 0.5), sound(6.0, 3, 0.01)])
+    with caplog.at_level(logging.WARNING, "earwitness"):
+        caption = captioner(waveform, **FAST)
+    assert (caption.start, caption.end) == (10.0, 20.0)  # windows begin every 5 s
+    part = captioner(waveform[10 * RATE : 20 * RATE], **FAST)
+    assert (caption.text, caption.score) == (part.text, part.score)
+    assert "lasts 25.0 s" in caplog.text and "10.0 to 20.0 s" in caplog.text and "timeline" in caplog.text
+
+
+def test_clip_a_codecs_padding_too_long_is_captioned_whole(captioner, caplog):
+    assert captioner(sound(10.09), **FAST).end == pytest.approx(10.09)
+    assert not caplog.records
+
+
+def test_timeline_covers_everything_exactly(captioner, tmp_path):
+    waveform = sound(7.3, 5)
+    path = write(tmp_path / "long.wav", waveform)
+    captions = list(captioner.timeline(path, window=2.0, batch_size=3, **FAST))
+    assert [(c.start, c.end) for c in captions] == [(0, 2), (2, 4), (4, 6), (6, 7.3)]
+    assert {c.source for c in captions} == {path}
+    for c in captions:
+        part = captioner(waveform[round(c.start * RATE) : round(c.end * RATE)], **FAST)
+        assert (c.text, c.score) == (part.text, pytest.approx(part.score, abs=1e-5))
+
+
+def test_timeline_of_overlapping_windows(captioner):
+    captions = list(captioner.timeline(sound(3.0), window=2.0, hop=0.5, **FAST))
+    assert [(c.start, c.end) for c in captions] == [(0, 2), (0.5, 2.5), (1, 3)]
+
+
+def test_timeline_refuses_a_window_the_model_cannot_take(captioner):
+    with pytest.raises(ValueError, match="at most 10 s at once, not 30 s"):
+        captioner.timeline(sound(1.0), window=30.0)
+
+
+def test_timeline_draws_no_more_than_it_needs(captioner, monkeypatch):
+    """However long the recording, only a few windows exist at a time."""
+    drawn = itertools.count()
+    last = 0
+
+    def endless(*_: object):
+        nonlocal last
+        while True:
+            last = next(drawn)
+            yield media.Window(np.zeros(RATE, np.float32), float(last), last + 1.0)
+
+    monkeypatch.setattr(media, "windows", endless)
+    for told, caption in enumerate(itertools.islice(captioner.timeline("endless", batch_size=4), 400)):
+        assert caption.start == told
+        assert last - told <= 4 + 4 + 2  # a batch in hand, a batch drawn ahead, the one being drawn
+
+
+def test_stream_reads_no_more_than_it_needs(captioner):
+    drawn = 0
+
+    def endless():
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield np.zeros(1600, np.float32)
+
+    for told, _ in enumerate(itertools.islice(captioner.stream(endless(), batch_size=2), 200)):
+        assert drawn - told <= 4 * 2 + 2 * 2 + 2
+
+
+def test_wrong_sizes_are_refused(captioner):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        captioner([], batch_size=0)
+    assert captioner([]) == []
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, earwitness; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
