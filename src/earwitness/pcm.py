@@ -137,7 +137,9 @@ class PcmStream:
                 continue
             if frames:
                 self.failed_in_a_row = 0
-            yield from (frame for frame in frames if frame.samples)
+            for frame in frames:
+                if frame.samples:
+                    yield frame
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         failures, packets = 0, container.demux(stream)
