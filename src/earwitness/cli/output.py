@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from earwitness.captions import Caption
+from earwitness.subtitles import COLUMNS, row, write_srt, write_vtt
 
-COLUMNS = ["id", "path", "start", "end", "caption", "score", "tags", "model"]
 ROWS, SUBTITLES = (".jsonl", ".csv"), (".srt", ".vtt")
 
 
@@ -65,9 +65,9 @@ class Table:
         table.add_column("caption", style="bold", min_width=20)
         table.add_column("score", justify="right")
         table.add_column("tags", style="dim")
-        for row in self.rows:
-            tags = ", ".join(f"{name} {probability:.2f}" for name, probability in row.tags)
-            cells = [row.source, f"{clock(row.start)}–{clock(row.end)}", row.text, f"{row.score:.2f}", tags]
+        for c in self.rows:
+            tags = ", ".join(f"{name} {probability:.2f}" for name, probability in c.tags)
+            cells = [c.source, f"{clock(c.start)}–{clock(c.end)}", c.text, f"{c.score:.2f}", tags]
             table.add_row(*map(Text, cells))
         console.print(table)
 
@@ -83,12 +83,11 @@ class RowFile:
         kept = self._kept() if resume and path.is_file() else []
         self.done = {row["path"] for row in kept}
         path.parent.mkdir(parents=True, exist_ok=True)
+        head = "" if self.as_json else _csv_line(COLUMNS)
         fresh = path.with_name(path.name + ".part")
-        fresh.write_text(
-            ("" if self.as_json else _csv_line(COLUMNS)) + "".join(map(self._line, kept)), "utf-8"
-        )
+        fresh.write_text(head + "".join(map(self._line, kept)), "utf-8", "backslashreplace")
         os.replace(fresh, path)
-        self.file = path.open("ab", buffering=0)
+        self.file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
 
     def has(self, path: str) -> bool:
         return path in self.done
@@ -97,7 +96,8 @@ class RowFile:
         return None
 
     def write(self, path: str, captions: Sequence[Caption]) -> None:
-        self.file.write("".join(self._line(row_of(caption, self.model)) for caption in captions).encode())
+        self.file.write("".join(self._line(row(caption, self.model)) for caption in captions))
+        self.file.flush()
         self.done.add(path)
 
     def close(self) -> None:
@@ -106,17 +106,17 @@ class RowFile:
     def _line(self, row: dict[str, Any]) -> str:
         if self.as_json:
             return json.dumps(row, ensure_ascii=False) + "\n"
-        tags = (
-            row["tags"] if isinstance(row["tags"], str) else "; ".join(f"{n} {p:.4f}" for n, p in row["tags"])
-        )
-        return _csv_line([*(row[c] for c in COLUMNS if c not in ("tags", "model")), tags, row["model"]])
+        tags = row["tags"]
+        if not isinstance(tags, str):  # it is one already where a CSV file was read
+            tags = "; ".join(f"{name} {probability:.4f}" for name, probability in tags)
+        return _csv_line([tags if column == "tags" else row[column] for column in COLUMNS])
 
     def _kept(self) -> list[dict[str, Any]]:
-        text = self.path.read_text("utf-8")
+        text = self.path.read_text("utf-8", "replace")
         whole, newline, torn = text.rpartition("\n")
         try:
             if self.as_json:
-                rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
+                rows = [json.loads(line) for line in whole.split("\n") if line.strip()]
             else:
                 rows = list(csv.DictReader(io.StringIO(whole + newline)))
             if any(set(row) != set(COLUMNS) for row in rows):
@@ -147,31 +147,10 @@ class Subtitles:
         return None
 
     def write(self, path: str, captions: Sequence[Caption]) -> None:
-        from earwitness.subtitles import to_srt, to_vtt
-
-        text = (to_srt if self.suffix == ".srt" else to_vtt)(captions)
-        target = self.path_for(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(target.name + ".part")
-        fresh.write_text(text, "utf-8", newline="")
-        os.replace(fresh, target)
+        (write_srt if self.suffix == ".srt" else write_vtt)(captions, self.path_for(path))
 
     def close(self) -> None:
         pass
-
-
-def row_of(caption: Caption, model: str) -> dict[str, Any]:
-    """The row of a caption, as every table of captions has it."""
-    return {
-        "id": Path(caption.source).stem,
-        "path": caption.source,
-        "start": round(caption.start, 3),
-        "end": round(caption.end, 3),
-        "caption": caption.text,
-        "score": round(caption.score, 4),
-        "tags": [[name, round(probability, 4)] for name, probability in caption.tags],
-        "model": model,
-    }
 
 
 def clock(seconds: float) -> str:
