@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 BEAM = 40
 
@@ -18,14 +19,11 @@ class Match(NamedTuple):
     module: int  # 0 exact, 1 stem, 2 synonym, 3 paraphrase
 
 
-class _Path(NamedTuple):
-    gain: int  # minus the sum of both sides' counters, so that sorting puts the best first
-    chunks: int  # counted when they close
-    distance: int
-    end: int  # candidate word after the last match, -1 if the chunk is closed
-    used: int  # candidate words in use, as bits
-    taken: int  # reference words in use, as bits
-    matches: tuple[object, ...]  # linked list (match, rest)
+# A path is a plain tuple, since the search makes hundreds of thousands: minus the sum of both sides' counters, chunks closed,
+# distance, the candidate word after the last match (-1: no open chunk), candidate words in use as bits, reference words in
+# use as bits, and the matches so far as a linked list. The first three are what paths are ranked by.
+_Path = tuple[int, int, int, int, int, int, Any]
+_rank = itemgetter(0, 1, 2)
 
 
 def align(options: Sequence[Sequence[Match]], width: int) -> tuple[list[Match], int]:
@@ -36,92 +34,118 @@ def align(options: Sequence[Sequence[Match]], width: int) -> tuple[list[Match], 
         width: number of words in the candidate.
     """
     fixed, used, taken = _definite(options, width)
-    paths = [_Path(0, 0, 0, -1, used, taken, ())]
+    paths: list[_Path] = [(0, 0, 0, -1, used, taken, None)]
     for start, starting in enumerate(options):
-        settled = fixed.get(start)
-        if settled is not None:
-            paths = [_take(path, settled, abs(start - settled.i)) for path in paths]
+        if start in fixed:
+            paths = [_take(path, fixed[start]) for path in paths]
         elif not starting:
-            paths = [_skip(path, start) for path in paths]
+            if len(paths) == 1 and paths[0][3] < 0:
+                continue
+            paths = [_skip(path, 1 << start) for path in paths]
         else:
-            paths = [branch for path in paths for branch in _branches(path, start, starting)]
+            paths = _branches(paths, start, starting)
         if len(paths) > 1:
-            paths.sort(key=_order)
+            paths.sort(key=_rank)
             del paths[BEAM:]
-    best = min((_skip(path, len(options)) for path in paths), key=_order)
+    best = min((_skip(path, 1 << len(options)) for path in paths), key=_rank)
     chosen: list[Match] = []
-    rest = best.matches
+    rest = best[6]
     while rest:
-        match, rest = rest  # type: ignore[assignment, misc]
-        chosen.append(match)  # type: ignore[arg-type]
-    return chosen[::-1], best.chunks
-
-
-def _order(path: _Path) -> tuple[int, ...]:
-    return path[:3]
+        chosen.append(rest[0])
+        rest = rest[1]
+    return chosen[::-1], best[1]
 
 
 def _definite(options: Sequence[Sequence[Match]], width: int) -> tuple[dict[int, Match], int, int]:
-    """Matches that compete with no other, and the words that they use on both sides."""
-    words, others = [0] * len(options), [0] * width
+    """Matches that compete with no other, and the words that they use on both sides, as bits."""
+    once = twice = other_once = other_twice = 0  # words covered at least once, at least twice
     for starting in options:
         for match in starting:
-            for place in range(match.start, match.start + match.length):
-                words[place] += 1
-            for place in range(match.i, match.i + match.width):
-                others[place] += 1
+            bits = ((1 << match.length) - 1) << match.start
+            twice |= once & bits
+            once |= bits
+            bits = ((1 << match.width) - 1) << match.i
+            other_twice |= other_once & bits
+            other_once |= bits
     fixed: dict[int, Match] = {}
     used = taken = 0
     for starting in options:
-        if len(starting) != 1:
-            continue
-        match = starting[0]
-        alone = all(words[place] == 1 for place in range(match.start, match.start + match.length)) and all(
-            others[place] == 1 for place in range(match.i, match.i + match.width)
-        )
-        if alone:
-            fixed[match.start] = match
-            used |= _bits(match.i, match.width)
-            taken |= _bits(match.start, match.length)
+        if len(starting) == 1:
+            match = starting[0]
+            bits = ((1 << match.length) - 1) << match.start
+            other_bits = ((1 << match.width) - 1) << match.i
+            if not bits & twice and not other_bits & other_twice:
+                fixed[match.start] = match
+                used |= other_bits
+                taken |= bits
     return fixed, used, taken
 
 
-def _bits(start: int, length: int) -> int:
-    return ((1 << length) - 1) << start
+def _counted(match: Match) -> int:
+    """What a match adds to the two counters. They are whole numbers: one word of weight one half adds nothing."""
+    return match.length + match.width if match.module == 0 else match.length // 2 + match.width // 2
 
 
-def _skip(path: _Path, start: int) -> _Path:
+def _skip(path: _Path, bit: int) -> _Path:
     """Leave a word of the reference unmatched, which closes the open chunk."""
-    if path.end < 0 or path.taken >> start & 1:
+    gain, chunks, distance, end, used, taken, matches = path
+    if end < 0 or taken & bit:
         return path
-    return path._replace(chunks=path.chunks + 1, end=-1)
+    return gain, chunks + 1, distance, -1, used, taken, matches
 
 
-def _take(path: _Path, match: Match, distance: int) -> _Path:
-    """The path with one more match; `distance` is added to it."""
-    # The counters are whole numbers: a single word of weight one half adds nothing.
-    counted = match.length + match.width if match.module == 0 else match.length // 2 + match.width // 2
-    return _Path(
-        path.gain - counted,
-        path.chunks + (0 <= path.end != match.i),
-        path.distance + distance,
+def _take(path: _Path, match: Match) -> _Path:
+    """The path with a definite match; its distance counts for the path itself."""
+    gain, chunks, distance, end, used, taken, matches = path
+    return (
+        gain - _counted(match),
+        chunks + (0 <= end != match.i),
+        distance + abs(match.start - match.i),
         match.i + match.width,
-        path.used | _bits(match.i, match.width),
-        path.taken | _bits(match.start, match.length),
-        (match, path.matches),
+        used,
+        taken,
+        (match, matches),
     )
 
 
-def _branches(path: _Path, start: int, starting: Sequence[Match]) -> list[_Path]:
-    """All ways to go on from a path at a word: every free match in turn, then leaving the word out."""
-    if path.taken >> start & 1:
-        return [path]
+def _branches(paths: list[_Path], start: int, starting: Sequence[Match]) -> list[_Path]:
+    """All ways to go on at a word: for each path every free match in turn, then leaving the word out."""
     grown: list[_Path] = []
-    for match in starting:
-        if path.used & _bits(match.i, match.width) or path.taken & _bits(match.start, match.length):
+    ready = [
+        (
+            match,
+            match.i,
+            _counted(match),
+            ((1 << match.width) - 1) << match.i,
+            ((1 << match.length) - 1) << start,
+            match.i + match.width,
+            abs(start - match.i),
+        )
+        for match in starting
+    ]
+    bit = 1 << start
+    for path in paths:
+        gain, chunks, distance, end, used, taken, matches = path
+        if taken & bit:
+            grown.append(path)
             continue
-        grown.append(_take(path, match, 0))
-        # The original adds the distance to the path it came from, so later options inherit it.
-        path = path._replace(distance=path.distance + abs(start - match.i))
-    grown.append(_skip(path, start))
+        for match, i, counted, bits, own_bits, after, away in ready:
+            if used & bits or taken & own_bits:
+                continue
+            grown.append(
+                (
+                    gain - counted,
+                    chunks + (0 <= end != i),
+                    distance,
+                    after,
+                    used | bits,
+                    taken | own_bits,
+                    (match, matches),
+                )
+            )
+            distance += away  # the original adds it to the path it came from, so later options inherit it
+        if end < 0:
+            grown.append((gain, chunks, distance, -1, used, taken, matches))
+        else:
+            grown.append((gain, chunks + 1, distance, -1, used, taken, matches))
     return grown

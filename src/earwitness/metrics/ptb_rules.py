@@ -120,7 +120,7 @@ ELIDED = f"[dDoOlL]{QUOTED}{T}"
 THING = f"(?:{ELIDED})?{T}+(?:[-_\u058a\u2010\u2011](?:{ELIDED})?{T}+)*"  # hyphenated and the like
 _NAME = "[A-Za-z][A-Za-z0-9_:.-]*"
 _ATTRIBUTE = f"{_NAME}(?: *= *(?:'[^'\\n]*'|\"[^\"\\n]*\"))?"
-TAG = f"(?:<(?:{_NAME}(?:[ \xa0]+{_ATTRIBUTE})*[ \xa0]*/?|/{_NAME})[ \xa0]*>|<[!?][A-Za-z-][^>\\n]*>)"
+TAG = f"(?:<(?:{_NAME}(?:[ \xa0]+{_ATTRIBUTE})*[ \xa0]*/?|/{_NAME})[ \xa0]*>|<[!?][A-Za-z-][^>\\n]{{0,999}}>)"
 ACRONYM = r"[A-Za-z](?:\.[A-Za-z])+"
 URL_CHAR = r"[^ \t\n\f\r\"<>|(){}\xa0]"
 URL_LAST = r"[^ \t\n\f\r\"<>|.!?(){},\xa0-]"
@@ -205,9 +205,9 @@ def _number_rules() -> list[Rule]:
 
 
 def _web_rules() -> list[Rule]:
-    host = "[^ \\t\\n\\f\\r\\xa0\"`'<>|.!?(){},-_$]+"
+    host = "[^ \\t\\n\\f\\r\\xa0\"`'<>|.!?(){},-_$]{1,200}"
     tail = f"(?:/{URL_CHAR}+{URL_LAST})?"
-    mailed = "[^ \\t\\n\\f\\r\"<>|(){}.\xa0]+"
+    mailed = "[^ \\t\\n\\f\\r\"<>|(){}.\xa0]{1,200}"
     eyes = "[<>]?[:;=][-o*']?[()DPdpO\\\\{@|\\[\\]]"
     face = "[-^x=~<>']"
     return [
@@ -217,7 +217,7 @@ def _web_rules() -> list[Rule]:
         Rule(re.compile(f"(https?://{URL_CHAR}+{URL_LAST})", re.I)),
         Rule(re.compile(f"(www\\.(?:[^ \\t\\n\\f\\r\\xa0\"<>|.!?(){{}},]+\\.)+[a-zA-Z]{{2,4}}{tail})")),
         Rule(re.compile(f"((?:{host}\\.)+(?:com|net|org|edu){tail})")),
-        Rule(re.compile(f"((?:&lt;|<)?[A-Za-z0-9][^ \\t\\n\\f\\r\"<>|(){{}}\xa0]*@(?:{mailed}\\.)*{mailed}(?:&gt;|>)?)")),
+        Rule(re.compile(f"((?:&lt;|<)?[A-Za-z0-9][^ \\t\\n\\f\\r\"<>|(){{}}\xa0]{{0,200}}@(?:{mailed}\\.)*{mailed}(?:&gt;|>)?)")),
         Rule(re.compile(f"(@[A-Za-z_][A-Za-z_0-9]*|#{L}+)")),
         Rule(re.compile(f"({eyes})(?:[^A-Za-z0-9]|\\Z)"), round_brackets),
         Rule(re.compile(f"({face}_{face}|\\({face}[_.]?{face}\\))"), round_brackets),

@@ -1,0 +1,166 @@
+"""The result of an evaluation: a table, per-clip scores, what was measured how, and the ways to write it down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from earwitness.metrics.corpus import Corpus
+
+# Metrics on the scale 0 to 1 are usually printed times 100; these are not.
+COUNTS = frozenset(("vocabulary", "diversity.length"))
+LOWER_IS_BETTER = frozenset(("fer", "diversity.self_similarity"))
+
+
+@dataclass
+class Report:
+    """Scores of one system.
+
+    corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was measured.
+    missing: metrics that were asked for but could not be computed, and why.
+    """
+
+    corpus: dict[str, float]
+    clips: dict[str, list[float]]
+    signature: str
+    ids: list[str] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    references: list[list[str]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """A table of the corpus values, what is missing, and the signature."""
+        width = max((len(name) for name in self.corpus), default=0)
+        rows = [f"{name:<{width}}  {shown(name, value):>8}" for name, value in self.corpus.items()]
+        rows += [f"{name}: left out: {reason}" for name, reason in self.missing.items()]
+        return "\n".join([*rows, self.signature])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return {
+            "corpus": self.corpus,
+            "signature": self.signature,
+            "missing": self.missing,
+            "clips": self.rows(),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a clip: id, candidate, references, every metric."""
+        return [
+            {
+                "id": self.ids[number],
+                "candidate": self.candidates[number],
+                "references": self.references[number],
+                **{name: values[number] for name, values in self.clips.items()},
+            }
+            for number in range(len(self.ids))
+        ]
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a JSON file."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+        write_whole(path, text + "\n")
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one row a clip: id, candidate, then the metrics. Decimal points, whatever the locale."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["id", "candidate", *self.clips])
+        for number, name in enumerate(self.ids):
+            values = [repr(column[number]) for column in self.clips.values()]
+            writer.writerow([name, self.candidates[number], *values])
+        write_whole(path, out.getvalue())
+
+    def to_latex(self, name: str = "system", metrics: Sequence[str] | None = None) -> str:
+        """A LaTeX table (booktabs) of the corpus values."""
+        return latex_table({name: self}, metrics)
+
+    def compare(self, other: Report, **options: Any) -> dict[str, Any]:
+        """Differences to another system on the same clips; see comparison.compare."""
+        from earwitness.metrics.comparison import compare
+
+        return compare(self, other, **options)
+
+    def worst_cases(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write a page of the clips that score worst; see worst_cases.write_page."""
+        from earwitness.metrics.worst_cases import write_page
+
+        write_page(self, path, **options)
+
+
+def shown(name: str, value: float) -> str:
+    """A corpus value as tables print it: times 100 with one decimal, counts as they are."""
+    if name in COUNTS:
+        return f"{value:.1f}" if value % 1 else f"{value:.0f}"
+    return f"{100 * value:.2f}"
+
+
+def latex_table(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> str:
+    """A LaTeX table (booktabs) with one row a system, the best value of every column in bold.
+
+    Raises:
+        ValueError: no report, or a metric that one of them lacks.
+    """
+    if not reports:
+        raise ValueError("there is no report to make a table of")
+    first = next(iter(reports.values()))
+    names = list(metrics or first.corpus)
+    for system, report in reports.items():
+        if lacking := [name for name in names if name not in report.corpus]:
+            raise ValueError(f"{system} has no {', '.join(lacking)}")
+    best = {
+        name: (min if name in LOWER_IS_BETTER else max)(report.corpus[name] for report in reports.values())
+        for name in names
+    }
+    lines = [r"\begin{tabular}{l" + "r" * len(names) + "}", r"\toprule"]
+    lines += [" & ".join(["System", *(_escape(name) for name in names)]) + r" \\", r"\midrule"]
+    for system, report in reports.items():
+        cells = [_escape(system)]
+        for name in names:
+            text = shown(name, report.corpus[name])
+            bold = len(reports) > 1 and report.corpus[name] == best[name]
+            cells.append(rf"\textbf{{{text}}}" if bold else text)
+        lines.append(" & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [f"% {system}: {report.signature}" for system, report in reports.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    marks = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    marks["^"] = r"\textasciicircum{}"
+    return "".join(marks.get(c, c) for c in text)
+
+
+def signature(corpus: Corpus, models: Mapping[str, str], given_frequency: bool) -> str:
+    """What has to be equal for two reports to be comparable, in one line."""
+    from earwitness import __version__
+
+    counts = [len(texts) for texts in corpus.references]
+    few, many = min(counts), max(counts)
+    parts = [
+        f"earwitness:{__version__}",
+        f"tok:{'ptb-3.4.1' if corpus.tokenize else 'split'}",
+        f"clips:{len(corpus)}",
+        f"refs:{few}" if few == many else f"refs:{few}-{many}",
+        *(["df:given"] if given_frequency else []),
+        *(f"{name}:{model}" for name, model in sorted(models.items())),
+    ]
+    return "|".join(parts)
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file so that a reader never sees half of it."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

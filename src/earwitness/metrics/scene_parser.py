@@ -1,0 +1,262 @@
+"""A small parser of captions into scene-graph tuples, for when SPICE's own parser is not at hand.
+
+It knows closed word classes and a list of verbs that captions of sounds use; every other word names a thing. The tuples
+are those of SPICE (Anderson et al. 2016): (object,), (object, attribute) and (subject, relation, object).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from earwitness.metrics.scene_words import (
+    PLAIN_SUBJECTS,
+    PLURALS,
+    RELATIVE,
+    ADJECTIVES,
+    ADVERBS,
+    AUXILIARIES,
+    CLAUSE_WORDS,
+    CONJUNCTIONS,
+    DETERMINERS,
+    NUMBERS,
+    PREPOSITIONS,
+    PRONOUNS,
+    noun_lemma,
+    verb_form,
+)
+
+SceneTuple = tuple[str, ...]
+OPTION_ING=True
+KEEP_PASSIVE=False
+PASSIVES=frozenset('is are was were be been being gets get'.split())
+FIRST=False
+OPTION_COP=False
+
+
+@dataclass
+class _State:
+    """Where the parse stands."""
+
+    tuples: dict[SceneTuple, None] = field(default_factory=dict)
+    subjects: list[str] = field(default_factory=list)  # heads that the next verb speaks of
+    verb: str | None = None  # the clause's verb, if it has come
+    preposition: str | None = None  # waiting for its noun
+    last: list[str] = field(default_factory=list)  # heads of the last noun phrase (joined ones together)
+    joined: bool = False  # a conjunction stands before
+    passive: bool = False  # the verb is
+    first: list[str] = field(default_factory=list)  # heads of the clause's first noun phrase
+    pending: list[str] = field(default_factory=list)  # adjectives of a noun to come
+    copula: bool = False  # a form of be stands before
+    topic: list[str] = field(default_factory=list)  # what a pronoun stands for
+
+    def add(self, *parts: str) -> None:
+        self.tuples.setdefault(parts, None)
+
+
+def parse(tokens: Sequence[str]) -> list[SceneTuple]:
+    """Scene-graph tuples of one caption's tokens."""
+    state = _State()
+    position = 0
+    while position < len(tokens):
+        position = _step(tokens, position, state)
+    return list(state.tuples)
+
+
+def _step(tokens: Sequence[str], position: int, state: _State) -> int:
+    word = tokens[position]
+    if word in CONJUNCTIONS:
+        state.joined = True
+        return position + 1
+    if word in CLAUSE_WORDS:
+        if state.subjects or state.last:
+            state.topic = list(state.subjects or state.last)
+        if word in RELATIVE:
+            state.subjects = list(state.last or state.subjects)
+        else:
+            state.subjects = list(state.subjects) if word == "then" else []
+        state.last = list(state.last) if word in RELATIVE else []
+        state.first = []
+        state.verb, state.preposition, state.joined = None, None, word == "then"
+        return position + 1
+    if word in AUXILIARIES:
+        if state.last and (not state.subjects or state.verb is not None):
+            state.subjects = list((FIRST and state.first) or state.last)
+        state.verb, state.copula = None, True
+        return position + 1
+    if word in PREPOSITIONS:
+        state.preposition = word
+        state.joined = False
+        return position + 1
+    if word in ADVERBS or (word.endswith("ly") and len(word) > 4):
+        return position + 1
+    if word in PRONOUNS:
+        if not state.subjects:
+            state.subjects = list(state.topic)
+        return position + 1
+    if verb := _verb_at(tokens, position, state):
+        return _verb(verb, position, state, _passive(tokens, position, state))
+    return _noun_phrase(tokens, position, state)
+
+
+def _before(tokens: Sequence[str], position: int) -> str:
+    """The word before, adverbs passed over."""
+    position -= 1
+    while position >= 0 and (tokens[position] in ADVERBS or tokens[position].endswith("ly")):
+        position -= 1
+    return tokens[position] if position >= 0 else ""
+
+
+def _verb_at(tokens: Sequence[str], position: int, state: _State) -> str | None:
+    """The base form of the verb that stands here, None if no verb does."""
+    word, before = tokens[position], _before(tokens, position)
+    form = verb_form(word)
+    if before in AUXILIARIES and word.endswith(("ing", "ed")):
+        return form[0] if form else word
+    if form is None or before in DETERMINERS or before in NUMBERS:
+        return None
+    base, kind = form
+    if before == "to" and kind == "base":
+        state.preposition = None
+        return base
+    if before in PREPOSITIONS and state.preposition is not None:
+        return base if kind == "s" and not _noun_follows(tokens, position) and state.joined else None
+    if kind == "ing":
+        if state.last and not state.joined and _participle(tokens, position):
+            return base
+        return base if state.verb is not None and state.joined and not _noun_follows(tokens, position) else None
+    if kind == "ed":
+        return base if state.last or state.subjects else None
+    return base if state.last or (state.subjects and (state.joined or state.verb is None)) else None
+
+
+def _noun_follows(tokens: Sequence[str], position: int) -> bool:
+    if position + 1 >= len(tokens):
+        return False
+    word = tokens[position + 1]
+    return not _closed(word) and verb_form(word) is None and word not in DETERMINERS
+
+
+def _closed(word: str) -> bool:
+    return (
+        word in CONJUNCTIONS
+        or word in CLAUSE_WORDS
+        or word in AUXILIARIES
+        or word in PREPOSITIONS
+        or word in PRONOUNS
+        or word in ADVERBS
+        or (word.endswith("ly") and len(word) > 4)
+    )
+
+
+def _passive(tokens: Sequence[str], position: int, state: _State) -> bool:
+    form = verb_form(tokens[position])
+    if form is not None and form[1] != "ed":
+        return False
+    if form is None and not tokens[position].endswith("ed"):
+        return False
+    before = _before(tokens, position)
+    return before in PASSIVES or (state.joined and state.passive)
+
+
+def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int:
+    if state.last and (state.verb is not None or not state.subjects):
+        state.subjects = list((FIRST and state.first) or state.last)
+    state.first = []
+    state.verb = verb
+    state.preposition, state.joined, state.copula = None, False, False
+    state.passive = passive
+    if not passive or KEEP_PASSIVE:
+        for subject in state.subjects:
+            state.add(subject, verb)
+    state.last = []
+    return position + 1
+
+
+def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
+    words: list[str] = []
+    while position < len(tokens) and not _closed(word := tokens[position]):
+        content = [w for w in words if w not in DETERMINERS]
+        if content and (word in DETERMINERS or word in NUMBERS or _begins_verb(tokens, position, content, state)):
+            break
+        words.append(word)
+        position += 1
+    content = [w for w in words if w not in DETERMINERS]
+    if not content:
+        return position
+    if (
+        len(content) == 1
+        and (content[0] in ADJECTIVES or verb_form(content[0]) is None)
+        and position + 1 < len(tokens)
+        and tokens[position] in ("and", "but", "or", ",")
+        and tokens[position + 1] in ADJECTIVES
+        and words[0] in DETERMINERS
+    ):
+        state.pending = [*state.pending, content[0]]
+        return position + 1
+    if len(content) == 1 and content[0] in ADJECTIVES:
+        if state.copula or state.verb is not None:
+            for subject in state.subjects:
+                state.add(subject, content[0])
+        return position
+    head = noun_lemma(content[-1])
+    state.add(head)
+    content = [*state.pending, *content]
+    state.pending = []
+    for modifier in content[:-1]:
+        state.add(head, NUMBERS.get(modifier, noun_lemma(modifier)))
+    _attach(head, state)
+    return position
+
+
+def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], state: _State) -> bool:
+    """Whether a word after nouns is the verb that they are the subject of."""
+    form = verb_form(tokens[position])
+    if form is None or (state.verb is not None and not state.joined):
+        return False
+    if form[1] == "s":
+        return not _noun_follows(tokens, position) or content[-1] in PLAIN_SUBJECTS
+    if form[1] == "base":
+        return noun_lemma(content[-1]) != content[-1] or content[-1] in PLURALS
+    if form[1] == "ing":
+        return _participle(tokens, position)
+    return True
+
+
+def _participle(tokens: Sequence[str], position: int) -> bool:
+    return OPTION_ING and position + 1 < len(tokens) and (tokens[position + 1] in PREPOSITIONS or tokens[position+1] in DETERMINERS or tokens[position+1] in ADVERBS or tokens[position+1].endswith('ly'))
+
+
+def _attach(head: str, state: _State) -> None:
+    joined = state.joined
+    state.joined = False
+    if state.preposition is not None:
+        sources = state.last or state.subjects
+        relation = state.preposition
+        if not state.last and state.verb is not None:
+            relation = f"{state.verb} {relation}"
+            for source in sources:
+                state.tuples.pop((source, state.verb), None)
+        for source in sources:
+            if source != head:
+                state.add(source, relation, head)
+        if relation == "of" and not state.first:
+            state.first = list(sources)
+        elif relation != "of":
+            state.first = []
+        state.preposition = None
+        state.last = [head]
+    elif state.verb is not None and not joined:
+        for subject in state.subjects:
+            if subject != head:
+                state.tuples.pop((subject, state.verb), None)
+                state.add(subject, state.verb, head)
+        state.last = [head]
+    elif joined and state.verb is not None:
+        state.last, state.first = [head], []
+    else:
+        if state.copula:
+            for subject in state.subjects:
+                if subject != head: state.add(subject, head) if OPTION_COP else None
+        state.last = [*state.last, head] if joined else [head]
+    state.copula = False

@@ -1,0 +1,26 @@
+"""SPICE from a parser of our own: no Java, no download. An approximation, and named so wherever it is reported."""
+
+from __future__ import annotations
+
+from earwitness.metrics.corpus import Corpus, Score, mean_score
+from earwitness.metrics.meteor_data import load
+from earwitness.metrics.scene_graph import SynonymJudge, f1, graph
+from earwitness.metrics.scene_parser import parse
+
+VERSION = "rules-1"
+
+
+def spice_approx(corpus: Corpus) -> Score:
+    """F1 of scene-graph tuples per clip; the references of a clip make one graph.
+
+    Raises:
+        MissingData: the synonym data are not installed.
+    """
+    judge = SynonymJudge(load())
+    parsed = {tuple(tokens): parse(tokens) for tokens in corpus.rows}
+    values = []
+    for candidate, references in zip(corpus.candidate_tokens, corpus.reference_tokens, strict=True):
+        own = graph(parsed[tuple(candidate)], judge)
+        other = graph([t for tokens in references for t in parsed[tuple(tokens)]], judge)
+        values.append(f1(own, other))
+    return mean_score(values)
