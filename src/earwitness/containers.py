@@ -30,6 +30,7 @@ IO_TIMEOUT = 60.0  # s without progress inside one read
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 63
 MAX_PIXELS = 1 << 26  # of one picture
+UNKNOWN_SIZE = 0x7FFFF000  # bytes from which on a WAV header was written before the length was known
 ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 
 DECODE_ERRORS = (av.FFmpegError, ValueError, OSError, MemoryError)  # what PyAV raises on damaged input
@@ -169,11 +170,35 @@ def declared_duration(container: Any, stream: Any) -> float | None:
     return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
-def declares_exactly(container: Any, stream: Any) -> bool:
-    """Whether the duration is written in the file, not guessed. An mp3 with a LAME header starts after 0."""
-    if container.format.name == "mp3":
-        return bool(stream.start_time)
-    return container.format.name not in BARE_FORMATS
+def duration_slack(container: Any, stream: Any) -> float:
+    """By what share the sound may rightly be shorter than the declared duration.
+
+    Bare streams have a guessed duration (infinite slack); an mp3 is one unless it has a LAME header, whose
+    encoder delay makes it start after 0. Where only the whole container declares one, pictures may outlast
+    the sound.
+    """
+    name = container.format.name
+    if name in BARE_FORMATS or (name == "mp3" and not stream.start_time):
+        return float("inf")
+    return 0.001 if stream.duration or not pictures(container) else 0.1
+
+
+def riff_shortfall(source: Any) -> int:
+    """Bytes that a WAV file lacks against its own header: FFmpeg believes the file's size instead."""
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            head, size = bytes(source[:12]), len(source)
+        elif isinstance(source, str | os.PathLike):
+            with open(source, "rb") as file:
+                head, size = file.read(12), os.path.getsize(source)
+        else:
+            return 0
+    except OSError:
+        return 0
+    declared = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE" or declared >= UNKNOWN_SIZE:
+        return 0
+    return max(0, declared - size)
 
 
 def _short(error: BaseException) -> str:

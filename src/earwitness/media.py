@@ -40,7 +40,7 @@ SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 0.01  # s: less holds no analysis frame, hence nothing to hear
 SHORTEST_TAIL = 0.1  # s: a shorter rest joins the window before it
 MAX_SECONDS = 4 * 3600.0  # load_audio's default bound: 0.9 GB at 16 kHz
-LOST = 0.25  # s (or 1 %) may be missing from the declared duration: padding and rounding of codecs
+LOST = 0.08  # s that may be missing from the declared duration: padding of codecs, below a lost frame of FLAC
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def load_audio(
 
     Channels are averaged. NaN and infinite samples become 0. Lossy decoders and resampling overshoot 1 a
     little and are left so; a float source with values beyond 2 is clipped to [-1, 1] from there on. Both
-    repairs count as damage. Holes in the time stamps become silence. Digital silence is sound.
+    repairs count as damage. Holes in the time stamps become silence and count as lost. Digital silence is
+    sound.
 
     Raises MediaError for what cannot be heard (no file, no media, no audio stream, less than 10 ms, nothing
     but NaN) and for more than `max_seconds` of sound (None: no bound), ValueError for arguments.
@@ -167,13 +168,12 @@ def _windows(
 
 def _coverage(stream: PcmStream, seconds: float, start: float, end: float | None) -> tuple[float, bool]:
     """(decoded fraction of the declared span, whether more is missing than codecs' padding explains)."""
-    if stream.declared is None or not stream.declared_is_exact:
-        return 1.0, False
-    decoded = seconds - (stream.filled if stream.failed else 0.0)
-    wanted = (stream.declared if end is None else min(end, stream.declared)) - start
-    if wanted <= 0:  # sound beyond the declared end
-        return 1.0, False
-    return min(1.0, max(0.0, decoded / wanted)), wanted - decoded > max(LOST, 0.01 * wanted)
+    wanted, slack = seconds, 0.0
+    if stream.declared is not None and stream.slack < float("inf"):
+        wanted, slack = (stream.declared if end is None else min(end, stream.declared)) - start, stream.slack
+    decoded = seconds - stream.filled
+    covered = 1.0 if wanted <= 0 else min(1.0, max(0.0, decoded / wanted))
+    return covered, wanted - decoded > max(LOST, slack * wanted)
 
 
 def _check_heard(stream: PcmStream, seconds: float, start: float) -> None:

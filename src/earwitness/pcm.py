@@ -21,11 +21,12 @@ from earwitness.containers import (
     best_audio,
     check_rate,
     declared_duration,
-    declares_exactly,
+    duration_slack,
     is_array,
     name_of,
     open_container,
     pictures,
+    riff_shortfall,
 )
 from earwitness.resample import Resampler, resampler_stream
 from earwitness.timestamps import Clock
@@ -38,9 +39,9 @@ ABSURD = 2.0  # full scale is 1; lossy decoders overshoot a little, beyond 6 dB 
 class PcmStream:
     """Mono blocks of about a second from one source; what was lost is counted while they are drawn.
 
-    `declared`: s the source promises (None if it does not; `declared_is_exact` False if it is a guess).
-    `position`: s, where the first block lies. `filled`: s of silence put into holes. `failed` packets;
-    `nonfinite` and `clipped` of `samples` samples.
+    `declared`: s the source promises (None if it does not), a share of `slack` of which may rightly be
+    absent. `position`: s, where the first block lies. `filled`: s of silence put into holes. `failed`
+    packets; `nonfinite` and `clipped` of `samples` samples.
     """
 
     def __init__(self, source: Any, sample_rate: int) -> None:
@@ -49,7 +50,7 @@ class PcmStream:
         self.assumed_rate = sample_rate  # of a bare array
         self.has_video = False
         self.declared: float | None = None
-        self.declared_is_exact = True
+        self.slack = 0.0
         self.position = self.filled = 0.0
         self.failed = self.failed_in_a_row = self.nonfinite = self.clipped = self.samples = 0
 
@@ -91,7 +92,9 @@ class PcmStream:
             stream = best_audio(container, self.name)
             self.has_video = bool(pictures(container))
             self.declared = declared_duration(container, stream)
-            self.declared_is_exact = declares_exactly(container, stream)
+            if self.declared and container.format.name == "wav" and stream.bit_rate:
+                self.declared += riff_shortfall(self.source) * 8 / stream.bit_rate
+            self.slack = duration_slack(container, stream)
             for other in container.streams:
                 if other.index != stream.index:  # let the demuxer step over pictures
                     with contextlib.suppress(AttributeError, ValueError):
@@ -214,7 +217,7 @@ def array_and_rate(source: Any, assumed_rate: int) -> tuple[np.ndarray, int]:
     if not 1 <= len(array) <= MAX_CHANNELS:
         reason = f"has {len(array)} channels, not 1 to {MAX_CHANNELS}; arrays are [channels, S]: transpose?"
         raise MediaError("<array>", reason)
-    if not isinstance(rate, int | float | np.integer | np.floating) or rate != int(rate):
+    if not isinstance(rate, int | float | np.integer | np.floating) or rate % 1 != 0:  # NaN neither
         raise MediaError("<array>", f"its sample rate is {rate!r}, not a whole number of Hz")
     check_rate("<array>", int(rate))
     return array, int(rate)
@@ -232,8 +235,16 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def _channels_first(frame: Any) -> np.ndarray:
-    array = frame.to_ndarray()
-    return array if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels).T
+    channels, planar = frame.layout.nb_channels, frame.format.is_planar
+    if frame.format.name.startswith("s64"):  # the one format that PyAV does not hand over
+        rows = [
+            np.frombuffer(plane, np.int64)[: frame.samples * (1 if planar else channels)]
+            for plane in frame.planes
+        ]
+        array = np.stack(rows)
+    else:
+        array = frame.to_ndarray()
+    return array if planar else array.reshape(-1, channels).T
 
 
 def _enqueue(queue: Any, frame: Any) -> bool:

@@ -59,7 +59,7 @@ def resample(waveform, from_rate: int, to_rate: int, method: str = "soxr"):
     length = math.ceil(waveform.shape[-1] * to_rate / from_rate)
     rows = [
         _exactly(resampler_stream(from_rate, to_rate, method).resample_chunk(row, last=True), length)
-        for row in np.ascontiguousarray(waveform).reshape(-1, waveform.shape[-1])
+        for row in waveform.reshape(math.prod(waveform.shape[:-1]), waveform.shape[-1])
     ]
     return np.stack(rows).reshape(*waveform.shape[:-1], length) if rows else waveform[..., :length]
 

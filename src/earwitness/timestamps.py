@@ -6,7 +6,7 @@ from typing import Any
 
 import av
 
-GAP = 0.1  # s: time stamps that jump further are a hole (filled with silence), less is rounding
+GAP = 0.05  # s: time stamps that jump further are a hole (filled with silence), less is rounding
 MAX_GAP = 60.0  # s: a longer jump is a broken clock, not a pause
 PREROLL = 2.0  # s decoded before a target: mp3's bit reservoir, Opus' 80 ms, one period of the resampler
 
@@ -46,7 +46,8 @@ class Clock:
             self.started = True
             return 0.0
         time = frame.pts * self.tick
-        if not self.started:
+        first = not self.started
+        if first:
             self.started = True
             if self.skipped:
                 self.position = self.now = min(time - (self.zero or 0.0), self.skip_to + PREROLL)
@@ -54,7 +55,8 @@ class Clock:
                 self.zero = time
         gap = time - (self.zero or 0.0) - self.now
         if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by what is real
-            self.filled += gap
+            if not (first and self.timed_by_pictures):  # sound may begin after the pictures: nothing is lost
+                self.filled += gap
             self.now += gap
             return gap
         if abs(gap) > GAP:
