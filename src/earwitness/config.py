@@ -174,6 +174,7 @@ class Stage(Section):
 
 class Preset(Section):
     description: str
+    sources: list[str] = []  # what the model card must say of the data: who made it, under which terms
     model: ModelConfig
     stages: list[Stage] = []
 

@@ -21,7 +21,7 @@ def model_card(
 ) -> str:
     """Markdown with the hub's front matter."""
     parameters = sum(p.numel() for p in model.parameters())
-    recipe = preset.model_dump(exclude={"model": {"encoder": {"tags"}}})
+    recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     lines = [
         "---",
         "library_name: earwitness",
@@ -42,7 +42,8 @@ def model_card(
         "## Data",
     ]
     texts = dict.fromkeys(p for s in preset.stages for p in getattr(s.data, "captions", []))
-    lines += [f"- captions: `{path.rsplit('/', 1)[-1]}`" for path in texts]
+    lines += [f"- {source}" for source in preset.sources]
+    lines += ["", "Caption files: " + ", ".join(f"`{path.rsplit('/', 1)[-1]}`" for path in texts)]
     if banks:
         lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
         lines += [f"| {source} | {licence} | {count} |" for source, licence, count in banks[0].credits()]
