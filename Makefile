@@ -16,8 +16,11 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c const
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
 
+demo: export HF_HUB_OFFLINE = 1
 demo: $(INSTALLED)
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/earwitness caption examples
+	@$(BIN)/earwitness caption examples/street.mp4 --window 5 --out build/street.srt
+	@echo; echo build/street.srt:; cat build/street.srt
 
 test: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
@@ -33,8 +36,8 @@ bench: $(INSTALLED)
 clean:
 	rm -rf $(VENV)
 
-# hatchling and editables first: with them in place pip builds without a second, hidden environment, and a repeated
-# installation needs no network.
+# hatchling and editables first: with them in place pip builds without a second, hidden environment, and a
+# repeated installation needs no network.
 $(INSTALLED): constraints.txt pyproject.toml | $(BIN)/pip
 	@echo "Installing earwitness into $(VENV) (about 1.5 GB; a few minutes)"
 	@$(PIP) hatchling editables
