@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from earwitness.metrics.corpus import Corpus, Score
-from earwitness.metrics.meteor_align import Match, align
-from earwitness.metrics.meteor_data import MeteorData, load
+from earwitness.metrics.meteor_align import align
+from earwitness.metrics.meteor_data import load
 from earwitness.metrics.meteor_matches import Matcher
 from earwitness.metrics.meteor_text import normalize
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
+
+LONGEST = 500  # tokens of a caption that are aligned: the search grows with the square of the length, the original hangs
 
 Statistics = list[float]  # 23 numbers, see _statistics
 
@@ -23,8 +25,13 @@ def meteor(corpus: Corpus) -> Score:
         MissingData: METEOR's word data or the stemmer are not installed.
     """
     data = load()
-    candidates = [normalize(" ".join(tokens).replace("|||", "").replace("  ", " "), data) for tokens in corpus.candidate_tokens]
-    references = [[normalize(" ".join(tokens), data) for tokens in texts] for texts in corpus.reference_tokens]
+    candidates = [
+        normalize(" ".join(tokens[:LONGEST]).replace("|||", "").replace("  ", " "), data)
+        for tokens in corpus.candidate_tokens
+    ]
+    references = [
+        [normalize(" ".join(tokens[:LONGEST]), data) for tokens in texts] for texts in corpus.reference_tokens
+    ]
     matcher = Matcher(data, [*candidates, *(words for texts in references for words in texts)])
     clips: list[float] = []
     total = [0.0] * 23

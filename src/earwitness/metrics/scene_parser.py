@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from earwitness.metrics.scene_words import (
-    PLAIN_SUBJECTS,
+    PARTICLES,
+    PASSIVES,
     PLURALS,
     RELATIVE,
     ADJECTIVES,
@@ -27,11 +28,6 @@ from earwitness.metrics.scene_words import (
 )
 
 SceneTuple = tuple[str, ...]
-OPTION_ING=True
-KEEP_PASSIVE=False
-PASSIVES=frozenset('is are was were be been being gets get'.split())
-FIRST=False
-OPTION_COP=False
 
 
 @dataclass
@@ -81,11 +77,12 @@ def _step(tokens: Sequence[str], position: int, state: _State) -> int:
         return position + 1
     if word in AUXILIARIES:
         if state.last and (not state.subjects or state.verb is not None):
-            state.subjects = list((FIRST and state.first) or state.last)
+            state.subjects = list(state.first or state.last)
         state.verb, state.copula = None, True
         return position + 1
     if word in PREPOSITIONS:
-        state.preposition = word
+        before = tokens[position - 1] if position else ""
+        state.preposition = f"{before} {word}" if before in PARTICLES and word != "of" else word
         state.joined = False
         return position + 1
     if word in ADVERBS or (word.endswith("ly") and len(word) > 4):
@@ -116,6 +113,8 @@ def _verb_at(tokens: Sequence[str], position: int, state: _State) -> str | None:
     if form is None or before in DETERMINERS or before in NUMBERS:
         return None
     base, kind = form
+    if kind in ("base", "s") and position + 1 < len(tokens) and tokens[position + 1] in AUXILIARIES:
+        return None
     if before == "to" and kind == "base":
         state.preposition = None
         return base
@@ -161,12 +160,12 @@ def _passive(tokens: Sequence[str], position: int, state: _State) -> bool:
 
 def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int:
     if state.last and (state.verb is not None or not state.subjects):
-        state.subjects = list((FIRST and state.first) or state.last)
+        state.subjects = list(state.first or state.last)
     state.first = []
     state.verb = verb
     state.preposition, state.joined, state.copula = None, False, False
     state.passive = passive
-    if not passive or KEEP_PASSIVE:
+    if not passive:
         for subject in state.subjects:
             state.add(subject, verb)
     state.last = []
@@ -174,23 +173,21 @@ def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int
 
 
 def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
-    words: list[str] = []
+    content: list[str] = []
     while position < len(tokens) and not _closed(word := tokens[position]):
-        content = [w for w in words if w not in DETERMINERS]
         if content and (word in DETERMINERS or word in NUMBERS or _begins_verb(tokens, position, content, state)):
             break
-        words.append(word)
+        if word not in DETERMINERS:
+            content.append(word)
         position += 1
-    content = [w for w in words if w not in DETERMINERS]
     if not content:
         return position
     if (
         len(content) == 1
-        and (content[0] in ADJECTIVES or verb_form(content[0]) is None)
         and position + 1 < len(tokens)
         and tokens[position] in ("and", "but", "or", ",")
-        and tokens[position + 1] in ADJECTIVES
-        and words[0] in DETERMINERS
+        and _is_adjective(content[0])
+        and _is_adjective(tokens[position + 1])
     ):
         state.pending = [*state.pending, content[0]]
         return position + 1
@@ -204,9 +201,18 @@ def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
     content = [*state.pending, *content]
     state.pending = []
     for modifier in content[:-1]:
-        state.add(head, NUMBERS.get(modifier, noun_lemma(modifier)))
+        state.add(head, NUMBERS.get(modifier) or _modifier(modifier))
     _attach(head, state)
     return position
+
+
+def _modifier(word: str) -> str:
+    form = verb_form(word)
+    return form[0] if form and form[1] in ("ing", "ed") else noun_lemma(word)
+
+
+def _is_adjective(word: str) -> bool:
+    return word in ADJECTIVES or (word.endswith(("y", "ic", "al", "ous", "en")) and verb_form(word) is None)
 
 
 def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], state: _State) -> bool:
@@ -214,8 +220,6 @@ def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], s
     form = verb_form(tokens[position])
     if form is None or (state.verb is not None and not state.joined):
         return False
-    if form[1] == "s":
-        return not _noun_follows(tokens, position) or content[-1] in PLAIN_SUBJECTS
     if form[1] == "base":
         return noun_lemma(content[-1]) != content[-1] or content[-1] in PLURALS
     if form[1] == "ing":
@@ -224,7 +228,14 @@ def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], s
 
 
 def _participle(tokens: Sequence[str], position: int) -> bool:
-    return OPTION_ING and position + 1 < len(tokens) and (tokens[position + 1] in PREPOSITIONS or tokens[position+1] in DETERMINERS or tokens[position+1] in ADVERBS or tokens[position+1].endswith('ly'))
+    """Whether an -ing form after a noun says what the noun does: "a truck passing by", but not "a man speaking".
+
+    SPICE's own parser reads the latter as a compound noun.
+    """
+    if position + 1 >= len(tokens):
+        return False
+    word = tokens[position + 1]
+    return word in PREPOSITIONS or word in DETERMINERS or word in ADVERBS or word.endswith("ly")
 
 
 def _attach(head: str, state: _State) -> None:
@@ -255,8 +266,5 @@ def _attach(head: str, state: _State) -> None:
     elif joined and state.verb is not None:
         state.last, state.first = [head], []
     else:
-        if state.copula:
-            for subject in state.subjects:
-                if subject != head: state.add(subject, head) if OPTION_COP else None
         state.last = [*state.last, head] if joined else [head]
     state.copula = False

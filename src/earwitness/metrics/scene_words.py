@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 DETERMINERS = frozenset(
-    "a an the this that these those some any each every another other others its their his her our your my several many "
-    "multiple various few all both no 's".split()
+    "a an the this that these those some any each every another its their his her our your my "
+    "few all both no 's".split()
 ) - {"'s"}
 NUMBERS = {
     word: str(number)
@@ -17,16 +17,17 @@ PREPOSITIONS = frozenset(
     "between among above below down up off out to toward towards without within about past during for upon beyond amid "
     "amongst".split()
 )
-CONJUNCTIONS = frozenset("and or , & plus".split())
-CLAUSE_WORDS = frozenset("while as then when before after until that which who where so but because although if than".split())
+CONJUNCTIONS = frozenset("and or but , & plus".split())
+CLAUSE_WORDS = frozenset("while as then when before after until that which who where so because although if than".split())
+PASSIVES = frozenset("is are was were be been being gets get".split())
+PARTICLES = frozenset("up down out off over along around full".split())
 RELATIVE = frozenset("that which who".split())
-PLAIN_SUBJECTS = frozenset("someone somebody person man woman".split())
 PLURALS = frozenset("people men women children geese mice".split())
 AUXILIARIES = frozenset("is are was were be been being has have had can could will would do does did gets get".split())
 PRONOUNS = frozenset("it they them he she him i we you us itself themselves there each-other himself herself".split())
 ADVERBS = frozenset(
     "not very too also again away back forth together nearby twice once repeatedly continuously still just even only almost "
-    "more most much less further farther later afterwards eventually suddenly here ahead apart aloud faster slower n't".split()
+    "more most much less further farther later afterwards eventually suddenly here ahead apart aloud  pretty quite slightly somewhat alone else faster slower n't".split()
 )
 ADJECTIVES = frozenset(
     "loud quiet soft low high steady constant continuous faint distant heavy light deep rapid fast slow muffled close far "
@@ -51,13 +52,13 @@ _VERBS = (
     "slap sleep slice slide slosh slow slurp smack smash snap sneeze sniff snore snort sob sound speak speed spill spin splash "
     "splatter spray squawk squeak squeal squeeze stand start stir stomp stop stream strike strum struggle suck sweep swim swing swirl "
     "swish switch take talk tap tear tell throw thump thunder tick travel trickle trot try tune turn tweet type use vibrate vocalize "
-    "wail wait walk warble wash whimper whine whip whir whirl whirr whisper whistle whiz whoop whoosh work write halt crinkle clatter flick tinker pound wind blare file fold crackle assemble paddle thud bump thunk plop jiggle fumble creep trail resound reach hand wash buffer burst yell yelp yip zip zoom"
+    "wail wait walk warble wash whimper whine whip whir whirl whirr whisper whistle whiz whoop whoosh work write wear quake clatter cycle howl grab lead bring keep halt crinkle clatter flick tinker pound wind blare file fold crackle assemble paddle thud bump thunk plop jiggle fumble creep trail resound reach hand wash buffer burst yell yelp yip zip zoom"
 ).split()
 _IRREGULAR = {
     "blown": "blow", "broken": "break", "driven": "drive", "fallen": "fall", "flown": "fly", "given": "give",
     "heard": "hear", "held": "hold", "made": "make", "ran": "run", "rung": "ring", "said": "say", "sang": "sing",
     "shaken": "shake", "shot": "shoot", "spoke": "speak", "spoken": "speak", "struck": "strike", "taken": "take",
-    "thrown": "throw", "told": "tell", "torn": "tear", "went": "go", "written": "write", "began": "begin", "left": "leave",
+    "thrown": "throw", "told": "tell", "torn": "tear", "went": "go", "written": "write", "began": "begin", "left": "leave", "flew": "fly", "rang": "ring", "came": "come", "became": "become", "blew": "blow",
 }  # fmt: skip
 _IRREGULAR_NOUNS = {"men": "man", "women": "woman", "children": "child", "people": "people", "geese": "goose", "feet": "foot",
                     "mice": "mouse", "leaves": "leaf", "knives": "knife", "wolves": "wolf", "teeth": "tooth"}  # fmt: skip
@@ -71,7 +72,7 @@ def _forms() -> dict[str, tuple[str, str]]:
         stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
         short = len(verb) >= 3 and verb[-1] in "bdgmnpt" and verb[-2] in "aeiou" and verb[-3] not in "aeiou"
         doubled = verb + verb[-1] if short else stem
-        s = verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s")
+        s = verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z", "go", "do")) else "s")
         if verb.endswith("y") and verb[-2] not in "aeiou":
             s = verb[:-1] + "ies"
             forms[verb[:-1] + "ied"] = (verb, "ed")

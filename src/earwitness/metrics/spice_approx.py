@@ -8,6 +8,7 @@ from earwitness.metrics.scene_graph import SynonymJudge, f1, graph
 from earwitness.metrics.scene_parser import parse
 
 VERSION = "rules-1"
+LONGEST = 500  # tokens of a caption that are parsed; no sentence is longer
 
 
 def spice_approx(corpus: Corpus) -> Score:
@@ -17,7 +18,7 @@ def spice_approx(corpus: Corpus) -> Score:
         MissingData: the synonym data are not installed.
     """
     judge = SynonymJudge(load())
-    parsed = {tuple(tokens): parse(tokens) for tokens in corpus.rows}
+    parsed = {tuple(tokens): parse(tokens[:LONGEST]) for tokens in corpus.rows}
     values = []
     for candidate, references in zip(corpus.candidate_tokens, corpus.reference_tokens, strict=True):
         own = graph(parsed[tuple(candidate)], judge)
