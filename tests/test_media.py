@@ -630,6 +630,20 @@ def test_frames_are_scaled_and_cut_to_the_centre_square():
     assert tall.shape == (2, 32, 32, 3) and tall[0, :, -1].mean() > 200
 
 
+def test_pictures_of_a_phone_held_upright_come_upright():
+    """The header of an mp4 says how to turn its pictures: here a quarter clockwise."""
+    data = bytearray(mux("mp4", levels=[50] * 10, size=(96, 64)))
+    at = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    matrix = [0, one, 0, -one, 0, 0, 64 * one, 0, 1 << 30]
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    frames, _ = sample_frames(bytes(data), size=None)
+    assert frames.shape == (2, 96, 64, 3)
+    assert (
+        frames[0, -20:].mean() > 240 and abs(frames[0, :50].mean() - 50) <= 3
+    )  # right third -> bottom third
+
+
 def test_frames_of_what_has_none(files):
     with pytest.raises(MediaError, match="no moving pictures"):
         sample_frames(files["mp3"])

@@ -131,7 +131,7 @@ def made() -> Iterator[tuple[str, bytes]]:
 
 def listen(name: str, data: bytes, folder: str) -> str:
     """Either "heard" or "refused"; runs in the second process."""
-    from earwitness.media import MediaError, load_audio, probe, windows
+    from earwitness.media import MediaError, load_audio, probe, sample_frames, windows
 
     suffix = name.split()[-1]
     path = Path(folder, f"file.{suffix if suffix.isalnum() else 'wav'}")
@@ -147,7 +147,13 @@ def listen(name: str, data: bytes, folder: str) -> str:
         assert 0.01 <= audio.duration <= MOST
         assert np.array_equal(load_audio(data, max_seconds=MOST).waveform, audio.waveform)
         outcome = "heard"
-    for call in (lambda: probe(path), lambda: list(windows(data, 1.0, 0.7, max_seconds=MOST))):
+    others = (
+        lambda: probe(path),
+        lambda: list(windows(data, 1.0, 0.7, max_seconds=MOST)),
+        lambda: sample_frames(path, size=32),
+        lambda: sample_frames(data, start=1.0, size=None),
+    )
+    for call in others:
         try:
             call()
         except MediaError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ def sample_frames(
     end: float | None = None,
     size: int | None = 224,
     *,
-    max_frames: int = 10_000,
+    max_frames: int = 2_000,
 ) -> tuple[np.ndarray, np.ndarray]:
     """RGB pictures shown at start, start + 1/fps, ... before `end` (s).
 
@@ -43,13 +44,17 @@ def sample_frames(
         streams = pictures(container)
         if not streams:
             raise MediaError(name, "holds no moving pictures")
+        if streams[0].codec_context is None:
+            raise MediaError(name, "its pictures are in a codec that cannot be decoded here")
         frames: list[np.ndarray] = []
         for picture in _sampled(_shown(container, streams[0], start), fps, start, end):
             if len(frames) == max_frames:
                 raise MediaError(
                     name, f"gives more than {max_frames} pictures; raise max_frames or lower fps"
                 )
-            frames.append(frames[-1] if picture is None else _render(picture, size))
+            frames.append(frames[-1] if picture is None else _render(picture, size, name))
+            if frames[-1].shape != frames[0].shape:
+                raise MediaError(name, "its pictures change their size on the way; pass a size")
     if not frames:
         raise MediaError(name, f"no picture decodes from {start:g} s on")
     return np.stack(frames), start + np.arange(len(frames)) / fps
@@ -76,7 +81,8 @@ def _shown(container: Any, stream: Any, start: float) -> Iterator[tuple[Any, flo
     tick, zero = float(stream.time_base), (container.start_time or 0) / av.time_base
     step = 1 / float(stream.average_rate) if stream.average_rate else 0.04
     if start > 0:
-        container.seek(round((start + zero) * av.time_base), backward=True, any_frame=False)
+        with contextlib.suppress(av.FFmpegError):  # what cannot seek is decoded from its beginning
+            container.seek(round((start + zero) * av.time_base), backward=True, any_frame=False)
     at = None
     for frame in _frames(container, stream):
         if frame.pts is not None:
@@ -108,13 +114,16 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         yield from frames
 
 
-def _render(picture: Any, size: int | None) -> np.ndarray:
+def _render(picture: Any, size: int | None, name: str) -> np.ndarray:
     """A decoded picture -> uint8 [H, W, 3], upright."""
     width, height = picture.width, picture.height
     if size is not None:
         scale = size / min(width, height)
         width, height = max(size, round(width * scale)), max(size, round(height * scale))
-    pixels = picture.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray()
+    try:
+        pixels = picture.reformat(width, height, "rgb24", interpolation="BICUBIC").to_ndarray()
+    except DECODE_ERRORS as error:
+        raise MediaError(name, f"its pictures cannot be shown ({error})") from error
     if size is not None:
         top, left = (height - size) // 2, (width - size) // 2
         pixels = pixels[top : top + size, left : left + size]
