@@ -79,7 +79,7 @@ def _similarity(corpus: Corpus, order: int, given: DocumentFrequency | None) -> 
         dots = np.where(keys[place] == wanted, np.minimum(values[place], other) * other, 0.0)
     dots = np.bincount(reference, dots, minlength=captions - clips)
     scale = norms[corpus.owners] * norms[clips:]
-    return np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+    return np.divide(dots, scale, out=np.zeros(len(dots)), where=scale > 0)
 
 
 def _weights(corpus: Corpus, table: NgramCounts) -> Floats:

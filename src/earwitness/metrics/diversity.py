@@ -26,8 +26,8 @@ def self_similarity(corpus: Corpus) -> Score:
     rows, ids, counts = table.rows[own], table.ids[own], table.counts[own].astype(np.float64)
     norms = np.sqrt(np.bincount(rows, counts**2, minlength=clips))
     unit = counts / norms[rows]
-    total = np.bincount(ids, unit)
-    dots = np.bincount(rows, unit * total[ids], minlength=clips) - (norms > 0)
+    total = np.bincount(ids, unit, minlength=1)
+    dots = np.bincount(rows, unit * total[ids], minlength=clips) - 1.0 * (norms > 0)
     return mean_score(dots / max(1, clips - 1))
 
 

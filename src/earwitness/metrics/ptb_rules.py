@@ -198,6 +198,7 @@ def _number_rules() -> list[Rule]:
     return [
         Rule(re.compile(f"([-+]?{NUMBER})"), without_soft_hyphen),
         Rule(re.compile("((?:[0-9]{1,4}[- \xa0])?[0-9]{1,4}(?:\\\\?/|\u2044)[0-9]{1,4})"), hard_spaces),
+        Rule(re.compile("([0-9]{1,2}[-/][0-9]{1,2}[-/][0-9]{2,4})")),
         Rule(re.compile(f"({lines})"), phone),
         Rule(re.compile("([\xbc\xbd\xbe\u2153\u2154])"), lambda t: FRACTIONS[t]),
         Rule(re.compile("([\xb2\xb3\xb9\u2070\u2074-\u2079\u2080-\u2089]+)")),

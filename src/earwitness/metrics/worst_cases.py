@@ -83,15 +83,17 @@ def _link(name: str, audio: Mapping[str, str] | str | os.PathLike[str] | None, p
     if audio is None:
         return None
     if isinstance(audio, Mapping):
-        found = audio.get(name)
-        if found is None or "://" in found:
-            return found
-        return quote(os.path.relpath(found, page).replace(os.sep, "/"))
-    folder = Path(audio)
-    for candidate in _names(name):
-        if (folder / candidate).is_file():
-            return quote(os.path.relpath(folder / candidate, page).replace(os.sep, "/"))
-    return None
+        given = audio.get(name)
+        if given is None or "://" in given:
+            return given
+        return quote(os.path.relpath(given, page).replace(os.sep, "/"))
+    found = sound_of(name, Path(audio))
+    return None if found is None else quote(os.path.relpath(found, page).replace(os.sep, "/"))
+
+
+def sound_of(name: str, folder: Path) -> Path | None:
+    """The sound file of an id in a folder: named like it, with or without an ending."""
+    return next((folder / candidate for candidate in _names(name) if (folder / candidate).is_file()), None)
 
 
 def _names(name: str) -> Sequence[str]:

@@ -1,0 +1,139 @@
+"""METEOR against the original's values: equal to the last bit."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from earwitness.metrics import meteor_data as data_module
+from earwitness.metrics.corpus import Corpus
+from earwitness.metrics.meteor import formula, meteor
+from earwitness.metrics.meteor_align import Match, align
+from earwitness.metrics.meteor_matches import synonym_sets
+from earwitness.metrics.meteor_text import normalize
+
+
+@pytest.mark.parametrize(("part", "tokenize"), [("clotho", True), ("stress", False)])
+def test_equal_to_the_jar(golden, meteor_data, part, tokenize):
+    rows = golden[part]
+    found = meteor(Corpus(rows["candidates"], rows["references"], tokenize=tokenize))
+    wanted = rows["clips"]["meteor"] if part == "clotho" else rows["clips"]
+    assert found.clips == wanted
+    assert found.corpus == (rows["corpus"]["meteor"] if part == "clotho" else rows["corpus"])
+
+
+def test_all_clips(shared, meteor_data):
+    rows = json.loads((shared / "clotho_conette.json").read_text(encoding="utf-8"))
+    found = meteor(Corpus([r["cand"] for r in rows], [r["refs"] for r in rows]))
+    assert found.clips == [r["scores"]["meteor"] for r in rows]
+    stress = json.loads((shared / "meteor_stress_a.json").read_text(encoding="utf-8"))
+    assert meteor(Corpus(stress["candidates"], stress["references"], tokenize=False)).clips == stress["meteor"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a dog 's bark", "a dog ' s bark"),
+        ("a 10-second clip-clop", "a 10 second clip clop"),
+        ("cock-a-doodle-doo", "cock a-doodle doo"),
+        ("the u.s. army", "the us army"),
+        ("steam/hiss", "steam / hiss"),
+        ("is n't", "is n 't"),
+        ("1,000 dogs , cats", "1,000 dogs , cats"),
+        ("No. 5", "no. 5"),
+        ("well. He", "well . he"),
+        ("x ... y", "x ... y"),
+        ("“x” ‘y’", "\" x \" ' y '"),
+    ],
+)
+def test_normalisation(meteor_data, text, words):
+    assert " ".join(normalize(text, meteor_data)) == words
+
+
+def test_synonyms_come_from_the_word_and_its_base_form(meteor_data):
+    assert set(synonym_sets("ringing", meteor_data)) & set(synonym_sets("band", meteor_data))
+    assert set(synonym_sets("was", meteor_data)) >= set(synonym_sets("be", meteor_data))
+    assert synonym_sets("zzzz", meteor_data) == []
+
+
+def test_alignment_prefers_the_open_chunk():
+    # Two places for the last word: next to the others, or far away.
+    options = [[Match(0, 1, 0, 1, 0)], [Match(1, 1, 1, 1, 0), Match(1, 1, 4, 1, 0)]]
+    chosen, chunks = align(options, 5)
+    assert [m.i for m in chosen] == [0, 1]
+    assert chunks == 1
+
+
+def test_values_that_can_be_reckoned(meteor_data):
+    found = meteor(Corpus(["a dog", "", "zzzz qqqq", "a dog"], [["a dog"], ["a dog"], ["a dog"], [""]]))
+    assert found.clips == [1.0, 0.0, 0.0, 0.0]
+    assert formula([0.0] * 23) == 0.0
+
+
+def test_a_very_long_caption_does_not_hang(meteor_data):
+    begin = time.process_time()
+    meteor(Corpus(["a dog barks " * 50_000], [["a dog barks " * 50_000, "a dog"]], tokenize=False))
+    assert time.process_time() - begin < 30
+
+
+def test_missing_package_is_said_plainly(monkeypatch):
+    monkeypatch.setattr(data_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(data_module.MissingData, match=r"pip install 'earwitness\[metrics\]'"):
+        data_module.package_folder()
+
+
+@pytest.fixture
+def small_source(tmp_path, monkeypatch):
+    """A table of three pairs in the layout of the real one."""
+    import gzip
+    import zipfile
+
+    folder = tmp_path / "pycocoevalcap" / "meteor"
+    (folder / "data").mkdir(parents=True)
+    lines = "0.5\nbig dog\nlarge dog\n0.4\nbig dog\nhound\n0.3\nhound\nbig dog\n"
+    (folder / "data" / "paraphrase-en.gz").write_bytes(gzip.compress(lines.encode()))
+    with zipfile.ZipFile(folder / "meteor-1.5.jar", "w") as jar:
+        jar.writestr("synonym/english.synsets", "dog\n1 2\n")
+        jar.writestr("synonym/english.exceptions", "goose\ngeese geeses\n")
+        jar.writestr("function/english.words", "the\n")
+        jar.writestr("nonbreaking/english.prefixes", "Mr\n# note\nNo #NUMERIC_ONLY#\n")
+    monkeypatch.setattr(data_module, "package_folder", lambda: tmp_path / "pycocoevalcap")
+    monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_index_build(small_source, monkeypatch):
+    data = data_module.load.__wrapped__()
+    assert data.words == {"big": 1, "dog": 2, "hound": 3, "large": 4}
+    assert data.targets.tolist().__len__() == 3
+    numbers = {key: n for n, key in enumerate(data.phrases.tolist())}
+    big_dog, hound = numbers[b"\0\1\0\2"], numbers[b"\0\3"]
+    begin, end = data.starts[big_dog : big_dog + 2]
+    assert data.targets[begin:end].tolist() == [numbers[b"\0\4\0\2"], hound]  # the file's order
+    assert data.bases == {"geese": "goose", "geeses": "goose"}
+    assert data.prefixes == {"Mr", "No #NUMERIC_ONLY#"} - {"No #NUMERIC_ONLY#"} | {"No #NUMERIC_ONLY#"}
+
+
+def test_a_killed_build_leaves_nothing_that_looks_complete(small_source, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_module, "_write_paraphrases", die)
+        with pytest.raises(KeyboardInterrupt):
+            data_module.load.__wrapped__()
+    assert list(small_source.iterdir()) == []
+    assert len(data_module.load.__wrapped__().targets) == 3
+
+
+def test_two_builds_at_once_both_end_with_an_index(small_source):
+    from concurrent.futures import ThreadPoolExecutor
+
+    folder = small_source / "index"
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(data_module.build, folder) for _ in range(2)]:
+            job.result()
+    assert [path.name for path in small_source.iterdir()] == ["index"]
+    assert (folder / "targets.npy").is_file()
