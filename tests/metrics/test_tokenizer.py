@@ -75,8 +75,8 @@ def test_any_text_gives_one_row_each_without_blanks_or_punctuation(texts):
 )
 def test_a_very_long_text_takes_seconds_at_most(unit):
     begin = time.process_time()
-    ptb_tokens([unit * (100_000 // len(unit))])
-    assert time.process_time() - begin < 8
+    ptb_tokens([unit * (20_000 // len(unit))])
+    assert time.process_time() - begin < 4
 
 
 def test_split_tokens_only_splits():
