@@ -28,9 +28,19 @@ QUICK = "bleu,rouge_l,cider_d,vocabulary,diversity"
 def test_default_report(golden, meteor_data):
     rows = golden["clotho"]
     report = score(rows["candidates"], rows["references"])
-    assert set(report.corpus) >= {"bleu_1", "bleu_4", "rouge_l", "meteor", "cider_d", "spice_approx", "spider_approx"}
+    assert set(report.corpus) >= {
+        "bleu_1",
+        "bleu_4",
+        "rouge_l",
+        "meteor",
+        "cider_d",
+        "spice_approx",
+        "spider_approx",
+    }
     assert report.missing == {}
-    assert "spice" not in report.corpus and "spider" not in report.corpus  # an approximation never takes the name
+    assert (
+        "spice" not in report.corpus and "spider" not in report.corpus
+    )  # an approximation never takes the name
     assert report.clips["meteor"] == rows["clips"]["meteor"]
     halves = (np.array(report.clips["cider_d"]) + report.clips["spice_approx"]) / 2
     np.testing.assert_array_equal(report.clips["spider_approx"], halves)
@@ -60,7 +70,9 @@ def test_metric_names():
 
 
 def test_missing_parts_are_named_and_the_rest_comes():
-    report = score(CANDIDATES, REFERENCES, "rouge_l,clap_score,mace,spice,spider,spider_fl", error_model="/nowhere.ckpt")
+    report = score(
+        CANDIDATES, REFERENCES, "rouge_l,clap_score,mace,spice,spider,spider_fl", error_model="/nowhere.ckpt"
+    )
     assert set(report.corpus) == {"rouge_l"}
     assert set(report.missing) == {"clap_score", "mace", "spice", "spider", "spider_fl"}
     assert "pass audio=" in report.missing["clap_score"]
@@ -184,7 +196,10 @@ def test_files_of_all_kinds_agree(tmp_path):
         write(tmp_path / "b.csv", 'file_name,caption_1,caption_2\nx,"a dog, barking",dog\ny,rain,\n'),
         write(tmp_path / "a.json", json.dumps(wanted)),
         write(tmp_path / "b.json", json.dumps([{"id": k, "captions": v} for k, v in wanted.items()])),
-        write(tmp_path / "a.jsonl", "\n".join(json.dumps({"id": k, "caption": v}) for k, v in wanted.items()) + "\n"),
+        write(
+            tmp_path / "a.jsonl",
+            "\n".join(json.dumps({"id": k, "caption": v}) for k, v in wanted.items()) + "\n",
+        ),
     ]
     for path in files:
         assert read_captions(path) == wanted, path

@@ -29,7 +29,9 @@ def test_all_clips(shared, meteor_data):
     found = meteor(Corpus([r["cand"] for r in rows], [r["refs"] for r in rows]))
     assert found.clips == [r["scores"]["meteor"] for r in rows]
     stress = json.loads((shared / "meteor_stress_a.json").read_text(encoding="utf-8"))
-    assert meteor(Corpus(stress["candidates"], stress["references"], tokenize=False)).clips == stress["meteor"]
+    assert (
+        meteor(Corpus(stress["candidates"], stress["references"], tokenize=False)).clips == stress["meteor"]
+    )
 
 
 @pytest.mark.parametrize(

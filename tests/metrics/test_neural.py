@@ -25,10 +25,18 @@ def bert(tmp_path_factory):
     words = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog barks the cat rain falls on roof man ! . ##s".split()
     (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
     BertModel(config).save_pretrained(folder)
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 128, "do_lower_case": False}))
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 128, "do_lower_case": False})
+    )
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
     return folder
@@ -59,7 +67,10 @@ def states(folder, text):
 
 def test_sbert_sim_is_the_mean_cosine(bert):
     report = score(CANDIDATES, REFERENCES, "sbert_sim", sbert_model=str(bert))
-    mean = {t: states(bert, t)[-1][0].mean(0) for t in {*CANDIDATES, *sum(REFERENCES, [])}}
+    mean = {
+        t: states(bert, t)[-1][0].mean(0)
+        for t in {*CANDIDATES, *(text for refs in REFERENCES for text in refs)}
+    }
     wanted = [
         np.mean([torch.cosine_similarity(mean[c], mean[r], dim=0).item() for r in refs])
         for c, refs in zip(CANDIDATES, REFERENCES, strict=True)
@@ -74,12 +85,16 @@ def test_error_probabilities(bert, echecker):
     for text, row in zip(["a dog barks", "rain falls on a roof"], found, strict=True):
         logits = checkpoint["clf.weight"] @ states(bert, text)[-1][0, 0] + checkpoint["clf.bias"]
         assert row == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
-    assert error_probabilities(["A DOG, barks."], str(echecker.parent))[0] == pytest.approx(found[0], abs=1e-6)
+    assert error_probabilities(["A DOG, barks."], str(echecker.parent))[0] == pytest.approx(
+        found[0], abs=1e-6
+    )
     assert fer([[0, 0, 0, 0, 0, 0.9], [0, 0, 0, 0, 0, 0.91]]).clips == [0.0, 1.0]
 
 
 def test_fense_from_its_parts(bert, echecker):
-    report = score(CANDIDATES, REFERENCES, "fense,sbert_sim,fer", sbert_model=str(bert), error_model=str(echecker))
+    report = score(
+        CANDIDATES, REFERENCES, "fense,sbert_sim,fer", sbert_model=str(bert), error_model=str(echecker)
+    )
     similar, faulty = np.array(report.clips["sbert_sim"]), np.array(report.clips["fer"])
     assert report.clips["fense"] == pytest.approx((similar * (1 - 0.9 * faulty)).tolist())
     assert len(report.clips["fer.add_tail_prob"]) == 2
@@ -95,11 +110,19 @@ def test_bert_score_by_hand(bert):
     precision, recall = cosine.max(1).values[1:-1].mean().item(), cosine.max(0).values[1:-1].mean().item()
     assert report.clips["bert_score.precision"][1] == pytest.approx(precision, abs=1e-5)
     assert report.clips["bert_score.recall"][1] == pytest.approx(recall, abs=1e-5)
-    assert report.clips["bert_score"][1] == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-5)
+    assert report.clips["bert_score"][1] == pytest.approx(
+        2 * precision * recall / (precision + recall), abs=1e-5
+    )
 
 
 def test_missing_and_wrong_checkpoints_are_said(bert, tmp_path):
-    report = score(CANDIDATES, REFERENCES, "rouge_l,sbert_sim,fense,bert_score", sbert_model=str(tmp_path), bert_model=str(tmp_path))
+    report = score(
+        CANDIDATES,
+        REFERENCES,
+        "rouge_l,sbert_sim,fense,bert_score",
+        sbert_model=str(tmp_path),
+        bert_model=str(tmp_path),
+    )
     assert set(report.corpus) == {"rouge_l"}
     assert "sbert_sim needs the model" in report.missing["fense"]
     torch.save({"model_type": str(bert)}, tmp_path / "x.ckpt")
@@ -142,4 +165,7 @@ def test_clap_score_and_mace(monkeypatch, echecker):
     assert report.clips["clap_score"] == pytest.approx([0.6, 0.8])
     faulty = np.array(report.clips["fer"])
     assert report.clips["mace"] == pytest.approx((np.array([0.6, 0.8]) * (1 - 0.3 * faulty)).tolist())
-    assert "2 clips but 1 sound files" in score(CANDIDATES, REFERENCES, "clap_score", audio=["a"]).missing["clap_score"]
+    assert (
+        "2 clips but 1 sound files"
+        in score(CANDIDATES, REFERENCES, "clap_score", audio=["a"]).missing["clap_score"]
+    )

@@ -98,6 +98,10 @@ def test_rouge_twin(clips):
     assert rouge_l(corpus_of(clips)).clips == pytest.approx(wanted, abs=1e-12)
 
 
+def weigh(counts, frequency, clips):
+    return {g: k * (math.log(clips) - math.log(max(1, frequency[g]))) for g, k in counts.items()}
+
+
 def slow_cider(clips):
     """CIDEr-D straight from the paper's formula."""
     rows = [(c.split(), [r.split() for r in refs]) for c, refs in clips]
@@ -106,12 +110,13 @@ def slow_cider(clips):
         total = 0.0
         for n in range(1, 5):
             frequency = Counter(g for _, refs in rows for g in {g for r in refs for g in grams(r, n)})
-            weigh = lambda c, f=frequency: {g: k * (math.log(len(rows)) - math.log(max(1, f[g]))) for g, k in c.items()}  # noqa: E731
-            own = weigh(grams(candidate, n))
+            own = weigh(grams(candidate, n), frequency, len(rows))
             for reference in references:
-                other = weigh(grams(reference, n))
+                other = weigh(grams(reference, n), frequency, len(rows))
                 dot = sum(min(v, other.get(g, 0)) * other.get(g, 0) for g, v in own.items())
-                norm = math.sqrt(sum(v * v for v in own.values())) * math.sqrt(sum(v * v for v in other.values()))
+                norm = math.sqrt(sum(v * v for v in own.values())) * math.sqrt(
+                    sum(v * v for v in other.values())
+                )
                 gap = max(0, len(candidate) - 1) - max(0, len(reference) - 1)
                 total += (dot / norm if norm else 0) * math.exp(-gap * gap / 72) / len(references)
         result.append(10 * total / 4)
@@ -147,7 +152,9 @@ def test_diversity_twins(clips):
 
     def cosine(a, b):
         dot = sum(k * b[w] for w, k in a.items())
-        return dot / math.sqrt(sum(k * k for k in a.values()) * sum(k * k for k in b.values())) if dot else 0.0
+        return (
+            dot / math.sqrt(sum(k * k for k in a.values()) * sum(k * k for k in b.values())) if dot else 0.0
+        )
 
     bags = [Counter(r) for r in rows]
     wanted = [np.mean([cosine(a, b) for j, b in enumerate(bags) if j != i]) for i, a in enumerate(bags)]
@@ -158,7 +165,8 @@ def test_order_of_clips_does_not_matter():
     words = "a b c d e f".split()
     chosen = random.Random(0)
     clips = [
-        (" ".join(chosen.choices(words, k=5)), [" ".join(chosen.choices(words, k=6)) for _ in range(3)]) for _ in range(20)
+        (" ".join(chosen.choices(words, k=5)), [" ".join(chosen.choices(words, k=6)) for _ in range(3)])
+        for _ in range(20)
     ]
     order = list(range(20))
     chosen.shuffle(order)

@@ -63,11 +63,13 @@ def stand_in(tmp_path, monkeypatch):
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text(
-        '#!/usr/bin/env python3\nimport json, sys\n'
-        "if '-version' in sys.argv:\n    print('openjdk version \"1.8.0_392\"', file=sys.stderr); sys.exit()\n"
+        "#!/usr/bin/env python3\nimport json, sys\n"
+        "if '-version' in sys.argv:\n    print('openjdk version \"1.8.0_392\"', file=sys.stderr)\n"
+        "    sys.exit()\n"
         "rows = json.load(open(sys.argv[sys.argv.index('-jar') + 2]))\n"
         f"open({str(tmp_path / 'calls')!r}, 'a').write(f'{{len(rows)}}\\n')\n"
-        "out = [{'image_id': r['image_id'], 'test_tuples': [{'tuple': [w]} for w in r['test'].split()]} for r in rows]\n"
+        "tuples = lambda r: [{'tuple': [w]} for w in r['test'].split()]\n"
+        "out = [{'image_id': r['image_id'], 'test_tuples': tuples(r)} for r in rows]\n"
         "json.dump(out, open(sys.argv[sys.argv.index('-out') + 1], 'w'))\n",
         encoding="utf-8",
     )
@@ -104,7 +106,9 @@ def test_what_is_missing_is_said(stand_in, monkeypatch):
 
 
 def test_a_failing_program_does_not_crash_the_report(stand_in, tmp_path):
-    (tmp_path / "bin" / "java").write_text("#!/bin/sh\n[ \"$1\" = -version ] && echo 'version \"11.0.1\"' && exit\necho boom >&2\nexit 3\n")
+    (tmp_path / "bin" / "java").write_text(
+        '#!/bin/sh\n[ "$1" = -version ] && echo \'version "11.0.1"\' && exit\necho boom >&2\nexit 3\n'
+    )
     with pytest.raises(MissingData, match="status 3: boom"):
         module.run_parser(["a dog"], stand_in)
     assert json.loads("[]") == []

@@ -46,7 +46,16 @@ def test_by_hand(text, tokens):
 
 
 def test_plain_and_ruled_ways_agree():
-    plain = ["a dog barks , then we go .", "we cannot go", "etc.", "a man, a dog", "x-y z.", "at 5-inc.", "A cat.", "b."]
+    plain = [
+        "a dog barks , then we go .",
+        "we cannot go",
+        "etc.",
+        "a man, a dog",
+        "x-y z.",
+        "at 5-inc.",
+        "A cat.",
+        "b.",
+    ]
     # A bracket after the text sends the whole line through the rules.
     ruled = [tokens[:-1] for tokens in ptb_tokens([f"{text} (" for text in plain], keep_punctuation=True)]
     assert ptb_tokens(plain, keep_punctuation=True) == ruled
@@ -67,11 +76,35 @@ def test_the_next_line_decides_a_final_dot_as_in_the_original():
 def test_any_text_gives_one_row_each_without_blanks_or_punctuation(texts):
     rows = ptb_tokens(texts)
     assert len(rows) == len(texts)
-    assert all(token and " " not in token and "\n" not in token and token not in PUNCTUATION for r in rows for token in r)
+    assert all(
+        token and " " not in token and "\n" not in token and token not in PUNCTUATION
+        for r in rows
+        for token in r
+    )
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "a ", "a.", "(", "a!", "'a", "-", ". ", "<a ", "<!a", "1/", "@", "a@", "a-", "&", "😀", "U.S. ", "1 "]
+    "unit",
+    [
+        "a",
+        "a ",
+        "a.",
+        "(",
+        "a!",
+        "'a",
+        "-",
+        ". ",
+        "<a ",
+        "<!a",
+        "1/",
+        "@",
+        "a@",
+        "a-",
+        "&",
+        "😀",
+        "U.S. ",
+        "1 ",
+    ],
 )
 def test_a_very_long_text_takes_seconds_at_most(unit):
     begin = time.process_time()

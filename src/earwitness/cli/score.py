@@ -9,32 +9,47 @@ import typer
 
 
 def score(
-    candidates: Annotated[Path, typer.Option("--candidates", "-c", help="The captions to judge: CSV, JSON or JSONL.")],
-    references: Annotated[Path, typer.Option("--references", "-r", help="What people wrote, in the same formats.")],
+    candidates: Annotated[
+        Path, typer.Option("--candidates", "-c", help="The captions to judge: CSV, JSON or JSONL.")
+    ],
+    references: Annotated[
+        Path, typer.Option("--references", "-r", help="What people wrote, in the same formats.")
+    ],
     metrics: Annotated[
         str, typer.Option("--metrics", "-m", help="default, all, or names with commas between.")
     ] = "default",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the report: .json (all), .csv (per clip) or .tex.")
+        Path | None,
+        typer.Option("--out", "-o", help="Write the report: .json (all), .csv (per clip) or .tex."),
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="A second system's captions: differences with confidence intervals.")
     ] = None,
-    worst: Annotated[Path | None, typer.Option(help="Write a page of the clips that score worst (.html).")] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="Write a page of the clips that score worst (.html).")
+    ] = None,
     worst_by: Annotated[str | None, typer.Option(help="The metric that sorts that page.")] = None,
     audio: Annotated[
-        Path | None, typer.Option(help="Folder with a sound file for each id: for clap_score, mace and the page.")
+        Path | None,
+        typer.Option(help="Folder with a sound file for each id: for clap_score, mace and the page."),
     ] = None,
     tokenize: Annotated[
         bool, typer.Option(help="--no-tokenize: the texts were tokenized before, split them at blanks.")
     ] = True,
     document_frequency: Annotated[
-        Path | None, typer.Option(help="References that weigh CIDEr-D's words, for values comparable between subsets.")
+        Path | None,
+        typer.Option(help="References that weigh CIDEr-D's words, for values comparable between subsets."),
     ] = None,
     spice_home: Annotated[Path | None, typer.Option(help="Folder of the official SPICE program.")] = None,
-    sbert_model: Annotated[str | None, typer.Option(help="Hub name or folder, for sbert_sim and fense.")] = None,
-    error_model: Annotated[str | None, typer.Option(help="FENSE's error detector, for fer, fense and spider_fl.")] = None,
-    clap_model: Annotated[str | None, typer.Option(help="Hub name or folder, for clap_score and mace.")] = None,
+    sbert_model: Annotated[
+        str | None, typer.Option(help="Hub name or folder, for sbert_sim and fense.")
+    ] = None,
+    error_model: Annotated[
+        str | None, typer.Option(help="FENSE's error detector, for fer, fense and spider_fl.")
+    ] = None,
+    clap_model: Annotated[
+        str | None, typer.Option(help="Hub name or folder, for clap_score and mace.")
+    ] = None,
     bert_model: Annotated[str | None, typer.Option(help="Hub name or folder, for bert_score.")] = None,
     device: Annotated[str, typer.Option(help="Where neural metrics run.")] = "cpu",
 ) -> None:

@@ -1,4 +1,5 @@
-"""BERTScore (Zhang et al. 2020): greedy matching of contextual token vectors, without idf weights or rescaling."""
+"""BERTScore (Zhang et al. 2020): greedy matching of contextual token vectors, without idf weights or
+rescaling."""
 
 from __future__ import annotations
 
@@ -28,11 +29,15 @@ def bert_score(
     Raises:
         MissingData: the model cannot be loaded.
     """
-    texts = list(dict.fromkeys([*corpus.candidates, *(text for texts in corpus.references for text in texts)]))
+    texts = list(
+        dict.fromkeys([*corpus.candidates, *(text for texts in corpus.references for text in texts)])
+    )
     vectors = _token_vectors(texts, model, layer, device)
     best = []
     for candidate, references in zip(corpus.candidates, corpus.references, strict=True):
-        best.append(max((_match(vectors[candidate], vectors[text]) for text in references), key=lambda pair: pair[2]))
+        best.append(
+            max((_match(vectors[candidate], vectors[text]) for text in references), key=lambda pair: pair[2])
+        )
     table = np.array(best)
     return mean_score(table[:, 0]), mean_score(table[:, 1]), mean_score(table[:, 2])
 

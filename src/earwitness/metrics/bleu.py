@@ -11,9 +11,11 @@ _TINY, _SMALL = 1e-15, 1e-9
 
 
 def bleu(corpus: Corpus) -> list[Score]:
-    """BLEU-1..4. A clip's value comes from its own counts, the corpus value from the counts of all clips together.
+    """BLEU-1..4. A clip's value comes from its own counts, the corpus value from the counts of all clips
+    together.
 
-    The reference length is that of the reference closest in length to the candidate, of two equally close the shorter.
+    The reference length is that of the reference closest in length to the candidate, of two equally close
+    the shorter.
     An n-gram counts as often as in the reference that has it most.
     """
     clips = len(corpus)
@@ -23,7 +25,10 @@ def bleu(corpus: Corpus) -> list[Score]:
     correct = np.stack([_clipped_matches(corpus, n) for n in range(4)], axis=1)  # [C, 4]
     per_clip = _formula(correct, guesses, length, closest)
     total = _formula(
-        correct.sum(0, keepdims=True), guesses.sum(0, keepdims=True), length.sum(keepdims=True), closest.sum(keepdims=True)
+        correct.sum(0, keepdims=True),
+        guesses.sum(0, keepdims=True),
+        length.sum(keepdims=True),
+        closest.sum(keepdims=True),
     )
     return [Score(float(total[0, n]), per_clip[:, n].tolist()) for n in range(4)]
 
@@ -40,7 +45,9 @@ def _closest_reference_length(corpus: Corpus) -> Ints:
     lengths = corpus.lengths[clips:]
     gap = np.abs(lengths - corpus.lengths[:clips][corpus.owners])
     order = np.lexsort((lengths, gap, corpus.owners))
-    first = np.searchsorted(corpus.owners, np.arange(clips))  # owners are sorted, and lexsort keeps clips together
+    first = np.searchsorted(
+        corpus.owners, np.arange(clips)
+    )  # owners are sorted, and lexsort keeps clips together
     return lengths[order[first]]
 
 

@@ -14,7 +14,8 @@ SIGMA = 6.0
 
 @dataclass(frozen=True)
 class DocumentFrequency:
-    """In how many clips' references an n-gram occurs: what weighs n-grams when one set of clips judges another."""
+    """In how many clips' references an n-gram occurs: what weighs n-grams when one set of clips judges
+    another."""
 
     clips: int
     counts: Mapping[tuple[str, ...], int]
@@ -31,9 +32,11 @@ class DocumentFrequency:
 
 
 def cider_d(corpus: Corpus, document_frequency: DocumentFrequency | None = None) -> Score:
-    """Mean over references and n = 1..4 of the clipped cosine of tf-idf vectors, with a length penalty, times 10.
+    """Mean over references and n = 1..4 of the clipped cosine of tf-idf vectors, with a length penalty,
+    times 10.
 
-    The weights come from the evaluated references unless `document_frequency` is given: values of different clip sets
+    The weights come from the evaluated references unless `document_frequency` is given: values of
+    different clip sets
     are comparable only with the same one.
 
     Raises:
@@ -71,13 +74,13 @@ def _similarity(corpus: Corpus, order: int, given: DocumentFrequency | None) -> 
     size = len(weights)
     keys = table.rows[:split] * size + table.ids[:split]
     reference = table.rows[split:] - clips
-    dots = np.zeros(len(reference))
+    products = np.zeros(len(reference))
     if split:
         wanted = corpus.owners[reference] * size + table.ids[split:]
         place = np.minimum(np.searchsorted(keys, wanted), split - 1)
         other = values[split:]
-        dots = np.where(keys[place] == wanted, np.minimum(values[place], other) * other, 0.0)
-    dots = np.bincount(reference, dots, minlength=captions - clips)
+        products = np.where(keys[place] == wanted, np.minimum(values[place], other) * other, 0.0)
+    dots = np.bincount(reference, products, minlength=captions - clips)
     scale = norms[corpus.owners] * norms[clips:]
     return np.divide(dots, scale, out=np.zeros(len(dots)), where=scale > 0)
 

@@ -42,7 +42,10 @@ def clap_score(corpus: Corpus, audio: Sequence[str] | None, model: str, device: 
             sounds = processor.feature_extractor(waves, sampling_rate=rate, return_tensors="pt").to(device)
             texts = next(batches(corpus.candidates[start : start + CLIP_BATCH]))
             words = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
-            pair = _vectors(network.get_audio_features(**sounds)), _vectors(network.get_text_features(**words))
+            pair = (
+                _vectors(network.get_audio_features(**sounds)),
+                _vectors(network.get_text_features(**words)),
+            )
             values.extend(torch.nn.functional.cosine_similarity(*pair).double().cpu().tolist())
     return mean_score(values)
 

@@ -11,7 +11,8 @@ from earwitness.metrics.report import Report
 
 
 class Difference(NamedTuple):
-    """Mean per-clip difference (first minus second), its confidence interval, and how often it is not above 0."""
+    """Mean per-clip difference (first minus second), its confidence interval, and how often it is not
+    above 0."""
 
     first: float
     second: float
@@ -36,14 +37,17 @@ def compare(
 ) -> dict[str, Difference]:
     """Resample clips with replacement, the same for both systems (Koehn 2004).
 
-    Metrics are compared by the mean of their per-clip values; for BLEU and METEOR, whose corpus value pools counts, that is
+    Metrics are compared by the mean of their per-clip values; for BLEU and METEOR, whose corpus value
+    pools counts, that is
     not the corpus value.
 
     Raises:
         ValueError: the reports are about other clips, or share no per-clip metric.
     """
     if first.ids != second.ids or first.references != second.references:
-        raise ValueError("the two reports are about different clips or references: score both on the same ones")
+        raise ValueError(
+            "the two reports are about different clips or references: score both on the same ones"
+        )
     names = [name for name in (metrics or first.clips) if name in first.clips and name in second.clips]
     if not names:
         raise ValueError("the two reports share no metric with per-clip values")

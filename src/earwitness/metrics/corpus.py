@@ -45,7 +45,8 @@ class Corpus:
         tokenize: apply the Penn Treebank tokenizer; False splits texts that were tokenized before at blanks.
 
     Raises:
-        ValueError: the lists differ in length, are empty, hold something that is no text, or a clip has no reference.
+        ValueError: the lists differ in length, are empty, hold something that is no text, or a clip has no
+            reference.
     """
 
     def __init__(
@@ -92,17 +93,22 @@ class Corpus:
         """Counts of all n-grams, n = 1..4; equal n-grams of one order have equal ids."""
         numbers: dict[str, int] = {}
         words = np.array(
-            [numbers.setdefault(token, len(numbers)) for tokens in self.rows for token in tokens], dtype=np.int64
+            [numbers.setdefault(token, len(numbers)) for tokens in self.rows for token in tokens],
+            dtype=np.int64,
         )
         row = np.repeat(np.arange(len(self.rows)), self.lengths)
-        left = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(words))  # tokens up to the row's end
+        left = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(
+            len(words)
+        )  # tokens up to the row's end
         tables, self._places = [], []
         gram, place = words, np.arange(len(words))
         for n in range(1, 5):
             if n > 1:
                 keep = left[place] >= n
                 place = place[keep]
-                _, gram = np.unique(gram[keep] * (len(numbers) + 1) + words[place + n - 1], return_inverse=True)
+                _, gram = np.unique(
+                    gram[keep] * (len(numbers) + 1) + words[place + n - 1], return_inverse=True
+                )
             tables.append(_count(row[place], gram))
             self._places.append((place, gram))
         return tables
@@ -123,12 +129,14 @@ def _count(rows: Ints, ids: Ints) -> NgramCounts:
 
 
 def check_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """Raise ValueError, saying where, unless there is one text and a list of reference texts for every clip."""
+    """Raise ValueError, saying where, unless there is one text and a list of reference texts for every
+    clip."""
     if isinstance(candidates, str) or isinstance(references, str):
         raise ValueError("candidates and references are lists with one entry a clip, not a single text")
     if len(candidates) != len(references):
         raise ValueError(
-            f"{len(candidates)} candidates but {len(references)} clips with references: give one entry a clip in each"
+            f"{len(candidates)} candidates but {len(references)} clips with references: "
+            "give one entry a clip in each"
         )
     if not len(candidates):
         raise ValueError("there is nothing to score: the list of candidates is empty")

@@ -16,7 +16,8 @@ def distinct(corpus: Corpus, n: int) -> float:
 
 
 def self_similarity(corpus: Corpus) -> Score:
-    """Mean cosine of a candidate's word counts with those of all other candidates; 1 when all are the same words.
+    """Mean cosine of a candidate's word counts with those of all other candidates; 1 when all are the same
+    words.
 
     Needs no pairs: with unit vectors u, the mean of u_i . u_j over j is u_i . (sum of u - u_i) / (clips - 1).
     """

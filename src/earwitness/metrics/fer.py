@@ -27,7 +27,8 @@ def error_probabilities(
 
     Args:
         captions: raw texts; case and punctuation do not count.
-        model: the checkpoint as FENSE publishes it (model_type, num_classes, state_dict), a file, or a folder with it.
+        model: the checkpoint as FENSE publishes it (model_type, num_classes, state_dict), a file, or a
+            folder with it.
         encoder: name or folder of the BERT whose config and tokenizer it uses; default what the file says.
 
     Raises:
@@ -40,8 +41,12 @@ def error_probabilities(
     rows: list[list[float]] = []
     with torch.inference_mode():
         for batch in batches([plain_words(caption) for caption in captions]):
-            inputs = tokenizer(batch, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").to(device)
-            states = bert(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+            inputs = tokenizer(
+                batch, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+            ).to(device)
+            states = bert(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).last_hidden_state
             rows.extend(head(states[:, 0]).float().sigmoid().cpu().tolist())
     return rows
 
@@ -64,9 +69,17 @@ def _load(model: str, encoder: str | None) -> tuple[Any, Any, Any]:
     head = torch.nn.Linear(bert.config.hidden_size, len(ERRORS))
     # Older releases of transformers kept this counter among the weights.
     state = {k: v for k, v in checkpoint["state_dict"].items() if not k.endswith("embeddings.position_ids")}
-    own = {**{f"encoder.{k}": v for k, v in bert.state_dict().items()}, "clf.weight": head.weight, "clf.bias": head.bias}
+    own = {
+        **{f"encoder.{k}": v for k, v in bert.state_dict().items()},
+        "clf.weight": head.weight,
+        "clf.bias": head.bias,
+    }
     if wrong := own.keys() ^ state.keys():
-        raise ValueError(f"{path} does not fit {source}: {', '.join(sorted(wrong)[:5])} missing or unexpected")
-    bert.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
+        raise ValueError(
+            f"{path} does not fit {source}: {', '.join(sorted(wrong)[:5])} missing or unexpected"
+        )
+    bert.load_state_dict(
+        {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    )
     head.load_state_dict({k.removeprefix("clf."): v for k, v in state.items() if k.startswith("clf.")})
     return bert, head, AutoTokenizer.from_pretrained(source)

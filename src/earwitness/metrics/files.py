@@ -28,7 +28,8 @@ def score_files(
     """Score the captions of two files; rows are brought together by id.
 
     Raises:
-        ValueError: a file that cannot be read as captions, ids of one file that the other lacks, or several candidates
+        ValueError: a file that cannot be read as captions, ids of one file that the other lacks, or
+            several candidates
             of one id without spider_max among the metrics.
         FileNotFoundError: a file is not there.
     """
@@ -36,12 +37,17 @@ def score_files(
     if lacking := [i for i in own if i not in other]:
         raise ValueError(_lacks(f"{len(lacking)} candidates have no reference in {references}", lacking))
     if lacking := [i for i in other if i not in own]:
-        raise ValueError(_lacks(f"{len(lacking)} clips of {references} have no candidate in {candidates}", lacking))
+        raise ValueError(
+            _lacks(f"{len(lacking)} clips of {references} have no candidate in {candidates}", lacking)
+        )
     asked = metrics if isinstance(metrics, str) else ",".join(metrics)
     double = [i for i, texts in own.items() if len(texts) > 1]
     if double and "spider_max" not in asked and "all" not in asked.split(","):
         raise ValueError(
-            _lacks(f"{candidates} has several captions for {len(double)} ids (only spider_max takes them)", double)
+            _lacks(
+                f"{candidates} has several captions for {len(double)} ids (only spider_max takes them)",
+                double,
+            )
         )
     rows: Sequence[Any] = [texts if len(texts) > 1 else texts[0] for texts in own.values()]
     return score(rows, [other[i] for i in own], metrics, ids=list(own), **options)
@@ -55,11 +61,13 @@ def _lacks(problem: str, ids: Sequence[str]) -> str:
 def read_captions(path: str | os.PathLike[str]) -> Texts:
     """Captions by id, in the order in which ids first appear.
 
-    CSV with a header, JSON (a list of rows, or a mapping of id to a caption or a list), or JSONL. Columns: `id` and
+    CSV with a header, JSON (a list of rows, or a mapping of id to a caption or a list), or JSONL. Columns:
+    `id` and
     `caption` (several rows an id, or a list), or caption_1, caption_2, ...
 
     Raises:
-        ValueError: the file has other columns, a row lacks its id or caption, or the JSON is broken; says which row.
+        ValueError: the file has other columns, a row lacks its id or caption, or the JSON is broken; says
+            which row.
     """
     file = Path(path)
     if file.is_dir():
@@ -83,10 +91,14 @@ def read_captions(path: str | os.PathLike[str]) -> Texts:
 
 def _table(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     csv.field_size_limit(1 << 30)
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+    reader = csv.DictReader(
+        text.splitlines(keepends=True), delimiter="\t" if file.suffix.lower() == ".tsv" else ","
+    )
     for row in reader:
         if None in row:
-            raise ValueError(f"{file}, line {reader.line_num}: more fields than the header has; quote commas in captions")
+            raise ValueError(
+                f"{file}, line {reader.line_num}: more fields than the header has; quote commas in captions"
+            )
         yield reader.line_num, {(k or "").strip().lower(): v for k, v in row.items()}
 
 
@@ -103,10 +115,14 @@ def _json(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield number, {"id": name, "caption": texts}
         return
     if not isinstance(data, list):
-        raise ValueError(f"{file} holds {type(data).__name__}, not a list of rows or a mapping of ids to captions")
+        raise ValueError(
+            f"{file} holds {type(data).__name__}, not a list of rows or a mapping of ids to captions"
+        )
     for number, row in enumerate(data, 1):
         if not isinstance(row, dict):
-            raise ValueError(f"{file}, row {number}: {type(row).__name__} instead of an object with id and caption")
+            raise ValueError(
+                f"{file}, row {number}: {type(row).__name__} instead of an object with id and caption"
+            )
         yield number, row
 
 
@@ -124,5 +140,7 @@ def _row(file: Path, number: int, row: Mapping[str, Any]) -> tuple[str, list[str
     if isinstance(texts, str):
         texts = [texts]
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-        raise ValueError(f"{file}, row {number}: the caption of {name!r} is {texts!r:.60}, not a text or a list of texts")
+        raise ValueError(
+            f"{file}, row {number}: the caption of {name!r} is {texts!r:.60}, not a text or a list of texts"
+        )
     return str(name), texts

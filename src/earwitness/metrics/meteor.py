@@ -1,4 +1,5 @@
-"""METEOR 1.5 for English with its default weights and -norm (Denkowski and Lavie 2014), equal to the original to the bit."""
+"""METEOR 1.5 for English with its default weights and -norm (Denkowski and Lavie 2014), equal to the
+original to the bit."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from earwitness.metrics.meteor_text import normalize
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
 
-LONGEST = 500  # tokens of a caption that are aligned: the search grows with the square of the length, the original hangs
+LONGEST = 500  # tokens of a caption that are aligned; the search grows with the square of the length
 
 Statistics = list[float]  # 23 numbers, see _statistics
 
 
 def meteor(corpus: Corpus) -> Score:
-    """Per clip the best reference's score; for the corpus one score from the summed statistics of those references.
+    """Per clip the best reference's score; for the corpus one score from the summed statistics of those
+    references.
 
     Raises:
         MissingData: METEOR's word data or the stemmer are not installed.
@@ -50,8 +52,11 @@ def meteor(corpus: Corpus) -> Score:
     return Score(formula(total), clips)
 
 
-def _statistics(candidate: list[str], reference: list[str], matcher: Matcher, function_words: frozenset[str]) -> Statistics:
-    """Lengths; function words; per module content and function words matched (candidate, reference); chunks; matched words."""
+def _statistics(
+    candidate: list[str], reference: list[str], matcher: Matcher, function_words: frozenset[str]
+) -> Statistics:
+    """Lengths; function words; per module content and function words matched (candidate, reference);
+    chunks; matched words."""
     chosen, chunks = align(matcher.options(candidate, reference), len(candidate))
     numbers = [0.0] * 23
     numbers[0], numbers[1] = len(candidate), len(reference)

@@ -19,8 +19,10 @@ class Match(NamedTuple):
     module: int  # 0 exact, 1 stem, 2 synonym, 3 paraphrase
 
 
-# A path is a plain tuple, since the search makes hundreds of thousands: minus the sum of both sides' counters, chunks closed,
-# distance, the candidate word after the last match (-1: no open chunk), candidate words in use as bits, reference words in
+# A path is a plain tuple, since the search makes hundreds of thousands: minus the sum of both sides'
+# counters, chunks closed,
+# distance, the candidate word after the last match (-1: no open chunk), candidate words in use as bits,
+# reference words in
 # use as bits, and the matches so far as a linked list. The first three are what paths are ranked by.
 _Path = tuple[int, int, int, int, int, int, Any]
 _rank = itemgetter(0, 1, 2)
@@ -82,7 +84,8 @@ def _definite(options: Sequence[Sequence[Match]], width: int) -> tuple[dict[int,
 
 
 def _counted(match: Match) -> int:
-    """What a match adds to the two counters. They are whole numbers: one word of weight one half adds nothing."""
+    """What a match adds to the two counters. They are whole numbers: one word of weight one half adds
+    nothing."""
     return match.length + match.width if match.module == 0 else match.length // 2 + match.width // 2
 
 

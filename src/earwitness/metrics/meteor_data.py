@@ -1,7 +1,7 @@
 """METEOR's word data, compact: paraphrases and synonyms from the files that pycocoevalcap carries.
 
-The index (some 45 MB, memory-mapped) is built once into the user's cache. It is written into a folder of its own and
-then renamed, so that a killed build leaves nothing that looks complete and two builds at once do not meet.
+The index (some 70 MB, memory-mapped) is built once into the user's cache. It is written into a folder of its
+own and then renamed: a killed build leaves nothing that looks complete, and two builds at once do not meet.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def build(folder: Path) -> None:
     table, jar = source / "data" / "paraphrase-en.gz", source / "meteor-1.5.jar"
     for path in (table, jar):
         if not path.is_file():
-            raise MissingData(f"METEOR's word data are incomplete: {path} is missing; reinstall pycocoevalcap")
+            raise MissingData(
+                f"METEOR's word data are incomplete: {path} is missing; reinstall pycocoevalcap"
+            )
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
@@ -168,9 +170,14 @@ def _write_paraphrases(table: Path, folder: Path) -> None:
 
 
 def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[str]]:
-    """Phrase lines (source, target, source, ...) of the table, some hundred thousand at a time; shows progress."""
+    """Phrase lines (source, target, source, ...) of the table, some hundred thousand at a time; shows
+    progress."""
     total = table.stat().st_size
-    with table.open("rb") as raw, gzip.open(raw) as unpacked, _progress("METEOR index (built once)", total) as show:
+    with (
+        table.open("rb") as raw,
+        gzip.open(raw) as unpacked,
+        _Progress("METEOR index (built once)", total) as show,
+    ):
         text = io.TextIOWrapper(unpacked, encoding="utf-8", newline="\n")
         while lines := text.readlines(size):
             while len(lines) % 3:
@@ -180,13 +187,13 @@ def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[str]]:
             show(raw.tell())
 
 
-class _progress:  # noqa: N801
-    """A progress bar on a terminal, one line of text elsewhere."""
+class _Progress:
+    """A progress bar on standard error."""
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total = title, total
 
-    def __enter__(self) -> _progress:
+    def __enter__(self) -> _Progress:
         from rich.console import Console
         from rich.progress import Progress
 

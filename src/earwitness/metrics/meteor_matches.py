@@ -1,4 +1,5 @@
-"""Possible matches between the words of a candidate and a reference: equal, same stem, synonyms, paraphrases."""
+"""Possible matches between the words of a candidate and a reference: equal, same stem, synonyms,
+paraphrases."""
 
 from __future__ import annotations
 
@@ -10,7 +11,16 @@ from earwitness.metrics.meteor_align import Match
 from earwitness.metrics.meteor_data import LONGEST_PHRASE, MeteorData, MissingData
 
 _SUFFIXES = (
-    *(("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")),
+    *(
+        ("s", ""),
+        ("ses", "s"),
+        ("xes", "x"),
+        ("zes", "z"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("men", "man"),
+        ("ies", "y"),
+    ),
     *(("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
     *(("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
 )
@@ -43,7 +53,8 @@ class Matcher:
         self.words = set(self.places)
         own = self.phrases[tuple(candidate)]
         others = {phrase for words in references for phrase in self.phrases[tuple(words)]}
-        # source phrase in a reference -> (place in the table, target phrase in the candidate), and the other way round
+        # source phrase in a reference -> (place in the table, target phrase in the candidate), and the
+        # other way round
         self.from_reference: dict[int, list[tuple[int, int]]] = {}
         self.from_candidate: dict[int, list[tuple[int, int]]] = {}
         nothing: dict[int, int] = {}
@@ -63,11 +74,15 @@ class Matcher:
             if not identical:
                 stemmed = self.same_stem[self.stems[word]] & self.words
                 stemmed.discard(word)
-                here.extend(Match(start, 1, i, 1, 1) for i in sorted(i for w in stemmed for i in self.places[w]))
+                here.extend(
+                    Match(start, 1, i, 1, 1) for i in sorted(i for w in stemmed for i in self.places[w])
+                )
                 synonyms = self.related.get(word)
                 if synonyms:
                     near = (synonyms & self.words) - {word}
-                    here.extend(Match(start, 1, i, 1, 2) for i in sorted(i for w in near for i in self.places[w]))
+                    here.extend(
+                        Match(start, 1, i, 1, 2) for i in sorted(i for w in near for i in self.places[w])
+                    )
             found.append(here)
         if not identical:
             self._add_paraphrases(found, reference)
@@ -83,7 +98,9 @@ class Matcher:
             for rank, target in self.from_candidate.get(source, ()):
                 width, places = self.own[target]
                 for start in starts:
-                    later.extend((start, 1 + i, width, rank, Match(start, length, i, width, 3)) for i in places)
+                    later.extend(
+                        (start, 1 + i, width, rank, Match(start, length, i, width, 3)) for i in places
+                    )
         later.sort()
         for start, *_, match in later:
             found[start].append(match)
@@ -114,7 +131,9 @@ def synonym_sets(word: str, data: MeteorData) -> list[str]:
     """WordNet synset numbers of a word and its irregular base forms, else of its regular base forms."""
     found = data.synsets.get(word, "").split()
     if word in data.bases:
-        return found + [synset for name in data.bases[word].split() for synset in data.synsets.get(name, "").split()]
+        return found + [
+            synset for name in data.bases[word].split() for synset in data.synsets.get(name, "").split()
+        ]
     if len(word) > 2 and not word.endswith("ss"):
         for suffix, ending in _SUFFIXES:
             if word.endswith(suffix) and (name := word[: -len(suffix)] + ending) in data.synsets:
@@ -149,7 +168,9 @@ def _phrases(sentences: Iterable[tuple[str, ...]], data: MeteorData) -> dict[tup
         hit = data.phrases[place] == flat_keys
         good = hit[inverse]
         rows, starts = row[at[good]], at[good] - first[row[at[good]]]
-        for sentence, phrase, start in zip(rows.tolist(), place[inverse][good].tolist(), starts.tolist(), strict=True):
+        for sentence, phrase, start in zip(
+            rows.tolist(), place[inverse][good].tolist(), starts.tolist(), strict=True
+        ):
             entry = result[sentence].get(phrase)
             if entry is None:
                 result[sentence][phrase] = (length, [start])
@@ -162,7 +183,8 @@ Ranks = dict[int, dict[int, int]]
 
 
 def _paraphrases(phrases: dict[tuple[str, ...], Phrases], data: MeteorData) -> tuple[Ranks, Ranks]:
-    """Source -> target -> place in the table, for phrases of this evaluation only, and the same turned round."""
+    """Source -> target -> place in the table, for phrases of this evaluation only, and the same turned
+    round."""
     present = np.zeros(len(data.phrases), dtype=bool)
     numbers = np.array(sorted({phrase for row in phrases.values() for phrase in row}), dtype=np.int64)
     present[numbers] = True

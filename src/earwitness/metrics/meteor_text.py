@@ -1,4 +1,5 @@
-"""METEOR's own normalisation of text (its -norm option): what it does to text before it splits it at blanks."""
+"""METEOR's own normalisation of text (its -norm option): what it does to text before it splits it at
+blanks."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from functools import lru_cache
 
 from earwitness.metrics.meteor_data import MeteorData
 
-# The letters it knows: Latin with its first extension, Cyrillic, some phonetic signs. All else is a symbol by itself.
+# The letters it knows: Latin with its first extension, Cyrillic, some phonetic signs. All else is a symbol
+# by itself.
 _ALPHA = "A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u017e\u0400-\u0527\u1d00-\u1d7f\ua640-\ua66e\ua67e-\ua697"
 _QUOTES = str.maketrans({"`": "'", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\xa0": " "})
 _STEPS = [
@@ -23,7 +25,7 @@ _STEPS = [
         (f"([{_ALPHA}])'([^{_ALPHA}])", r"\1 ' \2"),
         (f"([{_ALPHA}])'([{_ALPHA}])", r"\1 '\2"),
         ("([0-9])'(s)", r"\1 '\2"),
-        (f"([{_ALPHA}0-9])-([{_ALPHA}0-9])", r"\1 \2"),
+        (f"([{_ALPHA}0-9.])-([{_ALPHA}0-9])", r"\1 \2"),
     )
 ]
 _PLAIN = re.compile("[a-z ]*")
@@ -34,7 +36,7 @@ def normalize(text: str, data: MeteorData) -> list[str]:
     """Lower-case words of a text as METEOR counts them."""
     if _PLAIN.fullmatch(text):
         return text.split()
-    text = text.replace("``", '"').replace("''", '"').translate(_QUOTES).replace("--", "-")
+    text = text.translate(_QUOTES).replace("''", '"').replace("--", "-")
     text = f" {text} "
     for pattern, replacement in _STEPS:
         text = pattern.sub(replacement, text)

@@ -24,7 +24,8 @@ def load_or_explain(what: str, name: str, load: Callable[[], T]) -> T:
     except (OSError, ValueError, ImportError, KeyError) as error:
         first = str(error).strip().split("\n")[0]
         raise MissingData(
-            f"{what} needs the model {name!r}, which could not be loaded ({type(error).__name__}: {first:.200}); "
+            f"{what} needs the model {name!r}, which could not be loaded "
+            f"({type(error).__name__}: {first:.200}); "
             "give a folder that holds it, or run once with network access"
         ) from error
 

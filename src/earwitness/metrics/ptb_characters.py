@@ -1,7 +1,9 @@
 """Character classes of the Penn Treebank tokenizer (CoreNLP 3.4.1): Basic Multilingual Plane beyond ASCII.
 
-Measured by running every character of the plane through the tokenizer in four contexts. Written as steps and run
-lengths in hexadecimal: "a3.2" is a range that begins 0xa3 after the end of the one before and spans two characters
+Measured by running every character of the plane through the tokenizer in four contexts. Written as steps
+and run
+lengths in hexadecimal: "a3.2" is a range that begins 0xa3 after the end of the one before and spans two
+characters
 more. The tokenizer deletes a character that is in no class.
 """
 

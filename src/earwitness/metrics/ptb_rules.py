@@ -1,7 +1,9 @@
 r"""The rules of the Penn Treebank tokenizer as regular expressions.
 
-They were found by running the tokenizer (CoreNLP 3.4.1) on some three million probe lines. As in the lexers that
-generators make, the longest match wins, the earlier rule on a tie, and text that a rule only looks ahead to counts
+They were found by running the tokenizer (CoreNLP 3.4.1) on some three million probe lines. As in the
+lexers that
+generators make, the longest match wins, the earlier rule on a tie, and text that a rule only looks ahead
+to counts
 towards its length: that is what settles "U.S." before "The", "don't" and "no. 5".
 
 A pattern's group 1 is the token; what follows it inside the pattern is looked ahead to.
@@ -22,33 +24,14 @@ from earwitness.metrics.ptb_characters import (
     SYMBOL_RUNS,
     character_class,
 )
-
-# Words that say, after a dotted acronym, that its dot also ended the sentence.
-STARTERS = (
-    "a about according additionally after an as at but earlier he her here however if in it last many more now once "
-    "one other our she since so some such that the their then there these they this we what when while yet you"
-).split()
-# Abbreviations whose dot never ends a sentence, ...
-TITLES = (
-    "adj adm adv alex assoc asst atty attys ave brig capt cf cie cmdr col cpl dept det dr drs elec ens ft gen gov govs "
-    "hon insp invt jos lieut lt maj messrs mlle mme mr mrs ms msgr mt natl pfc ph pres prof profs pvt rep reps rev sen "
-    "sens sfc sgt spc st ste supt supts treas vs wm"
-).split()
-# ... those whose dot ends it when a capital or the end of the text comes next, ...
-CLOSERS = (
-    "al ala apr ariz assn aug bhd bldg blvd bros calif co colo conn corp cos ct dak dec esq est etc ext feb fla fri ga "
-    "inc ind intl jan jr jul jun kan kans ky ltd mar md mich minn mo mon mont neb nev nov oct okla penn plc rd rt sep "
-    "sept seq sq sr sys tel tenn thu thurs tue tues univ va vt wed wis wisc wyo"
-).split()
-# ... the same, but only with a capital (in lower case these are words), ...
-CAPITAL_CLOSERS = "ark az del ill la mass miss ore pa tex wash".split()
-# ... and those that are abbreviations before a number only.
-NUMBER_WORDS = "art ca fig figs no nos op pp prop".split()
-
-FILE_ENDINGS = (
-    "bat bmp c cgi class cpp dll doc docx exe gif gz h htm html jar java jpeg jpg mov mp3 pdf php pl png ppt ps py sql "
-    "tar txt wav x xml zip wmv"
-).split()
+from earwitness.metrics.ptb_words import (
+    CAPITAL_CLOSERS,
+    CLOSERS,
+    FILE_ENDINGS,
+    NUMBER_WORDS,
+    STARTERS,
+    TITLES,
+)
 
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
 FRACTIONS = {"\xbc": "1/4", "\xbd": "1/2", "\xbe": "3/4", "\u2153": "1/3", "\u2154": "2/3"}
@@ -65,7 +48,8 @@ Rewrite = Callable[[str], str]
 
 
 class Rule(NamedTuple):
-    """A token (group 1 of the pattern) and how it is written; `keep_dot` gives its last dot back to the text."""
+    """A token (group 1 of the pattern) and how it is written; `keep_dot` gives its last dot back to the
+    text."""
 
     pattern: re.Pattern[str]
     rewrite: Rewrite | None = None
@@ -136,7 +120,15 @@ def _word_rules() -> list[Rule]:
         "(?i:c'mon|s'mores|ev'ry|nat'l|e'er)",
         f"(?i:c{APOS}est|cap{APOS}n|d{APOS}ye|o{QUOTED}o|o{QUOTED}er)",
     ]
-    halves = [("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("lem", "me"), ("gim", "me"), ("'t", "is|was")]
+    halves = [
+        ("can", "not"),
+        ("gon", "na"),
+        ("wan", "na"),
+        ("got", "ta"),
+        ("lem", "me"),
+        ("gim", "me"),
+        ("'t", "is|was"),
+    ]
     return [
         *(Rule(re.compile(f"((?i:{a}))(?i:{b})")) for a, b in halves),
         Rule(re.compile(f"([A-Za-z]+)(?:[nN]{QUOTED}[tT])")),
@@ -169,7 +161,9 @@ def plain_nt(text: str) -> str:
 
 
 def _abbreviation_rules() -> list[Rule]:
-    names = sorted({form for word in STARTERS for form in (word.capitalize(), word.upper())}, key=len, reverse=True)
+    names = sorted(
+        {form for word in STARTERS for form in (word.capitalize(), word.upper())}, key=len, reverse=True
+    )
     starter = rf"\s+(?:{'|'.join(names)}|(?:M[rs]|M[RS])\.|{TAG})\s"
     capital = "|".join(f"{w.capitalize()}|{w.upper()}" for w in CAPITAL_CLOSERS)
     closer = f"(?i:{_any_of(CLOSERS)})|{capital}|[pP]+t[eEyY]s?|(?i:ph|ed)\\.(?i:d)"
@@ -184,7 +178,10 @@ def _abbreviation_rules() -> list[Rule]:
         Rule(re.compile(rf"((?i:{_any_of(TITLES)}|[mM][ft]g)\.)")),
         Rule(re.compile(rf"((?:{WORD}|{THING}|{NUMBER})\.)[,;:]"), without_soft_hyphen),
         Rule(re.compile(rf"((?i:{_any_of(NUMBER_WORDS)})\.)\s?[0-9]")),
-        Rule(re.compile(rf"([A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{ACRONYM}\.|[A-Za-z0-9\xad]+))+)"), without_soft_hyphen),
+        Rule(
+            re.compile(rf"([A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{ACRONYM}\.|[A-Za-z0-9\xad]+))+)"),
+            without_soft_hyphen,
+        ),
         Rule(re.compile(rf"((?:{T}+\.)+(?i:{_any_of(FILE_ENDINGS)}))(?:[ \t\xa0\n.?!,]|\Z)")),
     ]
 
@@ -192,7 +189,8 @@ def _abbreviation_rules() -> list[Rule]:
 def _number_rules() -> list[Rule]:
     group = "[0-9]{2,4}"
     lines = (
-        rf"(?:\([0-9]{{2,3}}\)[ \xa0]?|(?:\+\+?)?(?:{group}[- \xa0])?{group}[- \xa0])[0-9]{{3,4}}[- \xa0]?[0-9]{{3,5}}"
+        rf"(?:\([0-9]{{2,3}}\)[ \xa0]?|(?:\+\+?)?(?:{group}[- \xa0])?{group}[- \xa0])"
+        r"[0-9]{3,4}[- \xa0]?[0-9]{3,5}"
         rf"|(?:(?:\+\+?)?{group}\.)?{group}\.[0-9]{{3,4}}\.[0-9]{{3,5}}"
     )
     return [
@@ -208,7 +206,7 @@ def _number_rules() -> list[Rule]:
 def _web_rules() -> list[Rule]:
     host = "[^ \\t\\n\\f\\r\\xa0\"`'<>|.!?(){},-_$]{1,200}"
     tail = f"(?:/{URL_CHAR}+{URL_LAST})?"
-    mailed = "[^ \\t\\n\\f\\r\"<>|(){}.\xa0]{1,200}"
+    mailed = '[^ \\t\\n\\f\\r"<>|(){}.\xa0]{1,200}'
     eyes = "[<>]?[:;=][-o*']?[()DPdpO\\\\{@|\\[\\]]"
     face = "[-^x=~<>']"
     return [
@@ -216,9 +214,14 @@ def _web_rules() -> list[Rule]:
         Rule(re.compile("(&(?:[A-Za-z]acute|HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);)")),
         Rule(re.compile("(&(?:MD|mdash|ndash);)"), _always("--")),
         Rule(re.compile(f"(https?://{URL_CHAR}+{URL_LAST})", re.I)),
-        Rule(re.compile(f"(www\\.(?:[^ \\t\\n\\f\\r\\xa0\"<>|.!?(){{}},]+\\.)+[a-zA-Z]{{2,4}}{tail})")),
+        Rule(re.compile(f'(www\\.(?:[^ \\t\\n\\f\\r\\xa0"<>|.!?(){{}},]+\\.)+[a-zA-Z]{{2,4}}{tail})')),
         Rule(re.compile(f"((?:{host}\\.)+(?:com|net|org|edu){tail})")),
-        Rule(re.compile(f"((?:&lt;|<)?[A-Za-z0-9][^ \\t\\n\\f\\r\"<>|(){{}}\xa0]{{0,200}}@(?:{mailed}\\.)*{mailed}(?:&gt;|>)?)")),
+        Rule(
+            re.compile(
+                f'((?:&lt;|<)?[A-Za-z0-9][^ \\t\\n\\f\\r"<>|(){{}}\xa0]{{0,200}}@'
+                f"(?:{mailed}\\.)*{mailed}(?:&gt;|>)?)"
+            )
+        ),
         Rule(re.compile(f"(@[A-Za-z_][A-Za-z_0-9]*|#{L}+)")),
         Rule(re.compile(f"({eyes})(?:[^A-Za-z0-9]|\\Z)"), round_brackets),
         Rule(re.compile(f"({face}_{face}|\\({face}[_.]?{face}\\))"), round_brackets),
@@ -231,8 +234,8 @@ def _sign_rules() -> list[Rule]:
     odd = "`\x91-\x94\xab\xbb\u2018-\u201f\u2039\u203a"
     return [
         Rule(re.compile(r"(\.{3,5}|(?:\.[ \xa0]){2,4}\.|\u2026)"), _always("...")),
-        Rule(re.compile("(\"|&quot;)[A-Za-z0-9$]"), _always("``")),
-        Rule(re.compile("(\"|&quot;)"), _always("''")),
+        Rule(re.compile('("|&quot;)[A-Za-z0-9$]'), _always("``")),
+        Rule(re.compile('("|&quot;)'), _always("''")),
         Rule(re.compile("('')")),
         Rule(re.compile(r"(')[A-Za-z][^ \t\n\r\xa0]"), _always("`")),
         Rule(re.compile(f"([{odd}]{{1,2}})"), plain_quotes),

@@ -1,4 +1,5 @@
-"""The result of an evaluation: a table, per-clip scores, what was measured how, and the ways to write it down."""
+"""The result of an evaluation: a table, per-clip scores, what was measured how, and the ways to write it
+down."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ LOWER_IS_BETTER = frozenset(("fer", "diversity.self_similarity"))
 class Report:
     """Scores of one system.
 
-    corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was measured.
+    corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was
+        measured.
     missing: metrics that were asked for but could not be computed, and why.
     """
 

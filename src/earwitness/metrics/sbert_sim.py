@@ -17,13 +17,17 @@ def sbert_sim(corpus: Corpus, model: str, device: str = "cpu") -> Score:
 
     Args:
         corpus: captions; their raw text is used, not the tokens.
-        model: hub name or folder of a sentence-transformers model (a transformer with mean pooling). The published
-            metric is that of paraphrase-TinyBERT-L6-v2; any other gives other numbers, so reports name the model.
+        model: hub name or folder of a sentence-transformers model (a transformer with mean pooling). The
+            published
+            metric is that of paraphrase-TinyBERT-L6-v2; any other gives other numbers, so reports name the
+            model.
 
     Raises:
         MissingData: the model cannot be loaded.
     """
-    texts = list(dict.fromkeys([*corpus.candidates, *(text for texts in corpus.references for text in texts)]))
+    texts = list(
+        dict.fromkeys([*corpus.candidates, *(text for texts in corpus.references for text in texts)])
+    )
     vectors = dict(zip(texts, _embed(texts, model, device), strict=True))
     return mean_score(
         [
@@ -42,7 +46,9 @@ def _embed(texts: list[str], model: str, device: str) -> Floats:
     parts = []
     with torch.inference_mode():
         for batch in batches(sorted(texts, key=len)):
-            inputs = tokenizer(batch, padding=True, truncation=True, max_length=longest, return_tensors="pt").to(device)
+            inputs = tokenizer(
+                batch, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            ).to(device)
             states = encoder(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"][..., None].float()
             mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
@@ -60,6 +66,8 @@ def _load(model: str) -> tuple[Any, Any, int]:
     if settings.is_file():
         longest = int(json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length") or longest)
     pooling = Path(model) / "1_Pooling" / "config.json"
-    if pooling.is_file() and not json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens", True):
+    if pooling.is_file() and not json.loads(pooling.read_text(encoding="utf-8")).get(
+        "pooling_mode_mean_tokens", True
+    ):
         raise ValueError(f"{model} does not pool by the mean, as FENSE's model does")
     return AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model), longest

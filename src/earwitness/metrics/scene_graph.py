@@ -63,7 +63,8 @@ def graph(tuples: Iterable[SceneTuple], judge: SynonymJudge) -> list[Slots]:
 
 
 def f1(candidate: Sequence[Slots], reference: Sequence[Slots]) -> float:
-    """2PR / (P + R), where a candidate tuple is right if a reference tuple of the same kind agrees in every slot."""
+    """2PR / (P + R), where a candidate tuple is right if a reference tuple of the same kind agrees in
+    every slot."""
     if not candidate or not reference:
         return 0.0
     right = sum(

@@ -1,6 +1,7 @@
 """A small parser of captions into scene-graph tuples, for when SPICE's own parser is not at hand.
 
-It knows closed word classes and a list of verbs that captions of sounds use; every other word names a thing. The tuples
+It knows closed word classes and a list of verbs that captions of sounds use; every other word names a
+thing. The tuples
 are those of SPICE (Anderson et al. 2016): (object,), (object, attribute) and (subject, relation, object).
 """
 
@@ -10,10 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from earwitness.metrics.scene_words import (
-    PARTICLES,
-    PASSIVES,
-    PLURALS,
-    RELATIVE,
     ADJECTIVES,
     ADVERBS,
     AUXILIARIES,
@@ -21,8 +18,12 @@ from earwitness.metrics.scene_words import (
     CONJUNCTIONS,
     DETERMINERS,
     NUMBERS,
+    PARTICLES,
+    PASSIVES,
+    PLURALS,
     PREPOSITIONS,
     PRONOUNS,
+    RELATIVE,
     noun_lemma,
     verb_form,
 )
@@ -123,7 +124,9 @@ def _verb_at(tokens: Sequence[str], position: int, state: _State) -> str | None:
     if kind == "ing":
         if state.last and not state.joined and _participle(tokens, position):
             return base
-        return base if state.verb is not None and state.joined and not _noun_follows(tokens, position) else None
+        return (
+            base if state.verb is not None and state.joined and not _noun_follows(tokens, position) else None
+        )
     if kind == "ed":
         return base if state.last or state.subjects else None
     return base if state.last or (state.subjects and (state.joined or state.verb is None)) else None
@@ -175,7 +178,9 @@ def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int
 def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
     content: list[str] = []
     while position < len(tokens) and not _closed(word := tokens[position]):
-        if content and (word in DETERMINERS or word in NUMBERS or _begins_verb(tokens, position, content, state)):
+        if content and (
+            word in DETERMINERS or word in NUMBERS or _begins_verb(tokens, position, content, state)
+        ):
             break
         if word not in DETERMINERS:
             content.append(word)
@@ -228,7 +233,8 @@ def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], s
 
 
 def _participle(tokens: Sequence[str], position: int) -> bool:
-    """Whether an -ing form after a noun says what the noun does: "a truck passing by", but not "a man speaking".
+    """Whether an -ing form after a noun says what the noun does: "a truck passing by", but not "a man
+    speaking".
 
     SPICE's own parser reads the latter as a compound noun.
     """

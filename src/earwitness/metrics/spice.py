@@ -1,6 +1,8 @@
-"""SPICE (Anderson et al. 2016) by its official Java program, for who has it: each distinct caption is parsed once.
+"""SPICE (Anderson et al. 2016) by its official Java program, for who has it: each distinct caption is
+parsed once.
 
-The program and its libraries come with pycocoevalcap; Stanford CoreNLP 3.6.0 and its models (385 MB) do not, and it runs
+The program and its libraries come with pycocoevalcap; Stanford CoreNLP 3.6.0 and its models (385 MB) do
+not, and it runs
 on Java 8 to 14 only. `spice_home` names the folder with spice-1.0.jar and lib/.
 """
 
@@ -49,16 +51,22 @@ def find_home(home: str | os.PathLike[str] | None) -> Path:
     chosen = home or os.environ.get("SPICE_HOME")
     hint = "use spice_approx, which needs none of it"
     if not chosen:
-        raise MissingData(f"SPICE needs its Java program: name its folder with --spice-home or SPICE_HOME, or {hint}")
+        raise MissingData(
+            f"SPICE needs its Java program: name its folder with --spice-home or SPICE_HOME, or {hint}"
+        )
     folder = Path(chosen)
     wanted = ["spice-1.0.jar", "lib/stanford-corenlp-3.6.0.jar", "lib/stanford-corenlp-3.6.0-models.jar"]
     if lacking := [name for name in wanted if not (folder / name).is_file()]:
         raise MissingData(f"SPICE is incomplete: {folder} lacks {', '.join(lacking)}; add them, or {hint}")
     version = java_version()
     if version is None:
-        raise MissingData(f"SPICE needs Java {JAVA[0]} to {JAVA[-1]}, and no java is found; install one, or {hint}")
+        raise MissingData(
+            f"SPICE needs Java {JAVA[0]} to {JAVA[-1]}, and no java is found; install one, or {hint}"
+        )
     if version not in JAVA:
-        raise MissingData(f"SPICE runs on Java {JAVA[0]} to {JAVA[-1]}, this is Java {version}; put one on PATH, or {hint}")
+        raise MissingData(
+            f"SPICE runs on Java {JAVA[0]} to {JAVA[-1]}, this is Java {version}; put one on PATH, or {hint}"
+        )
     return folder
 
 
@@ -78,10 +86,19 @@ def run_parser(texts: list[str], home: Path) -> dict[str, list[SceneTuple]]:
         given, made = Path(folder) / "in.json", Path(folder) / "out.json"
         rows = [{"image_id": number, "test": text, "refs": ["a"]} for number, text in enumerate(texts)]
         given.write_text(json.dumps(rows), encoding="utf-8")
-        command = ["java", f"-Xmx{HEAP}", "-Duser.language=en", "-Duser.region=US", "-jar", str(home / "spice-1.0.jar")]
+        command = [
+            "java",
+            f"-Xmx{HEAP}",
+            "-Duser.language=en",
+            "-Duser.region=US",
+            "-jar",
+            str(home / "spice-1.0.jar"),
+        ]
         command += [str(given), "-out", str(made), "-detailed", "-silent", "-subset"]
         try:
-            done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(
+                command, cwd=home, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MissingData(f"SPICE did not finish: {error}") from error
         if done.returncode or not made.is_file():
@@ -89,7 +106,9 @@ def run_parser(texts: list[str], home: Path) -> dict[str, list[SceneTuple]]:
             raise MissingData(f"SPICE failed with status {done.returncode}: {last[0]}")
         results = json.loads(made.read_text(encoding="utf-8"))
     return {
-        texts[int(row["image_id"])]: [tuple(str(part) for part in entry["tuple"]) for entry in row["test_tuples"]]
+        texts[int(row["image_id"])]: [
+            tuple(str(part) for part in entry["tuple"]) for entry in row["test_tuples"]
+        ]
         for row in results
     }
 

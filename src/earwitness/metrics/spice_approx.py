@@ -1,4 +1,5 @@
-"""SPICE from a parser of our own: no Java, no download. An approximation, and named so wherever it is reported."""
+"""SPICE from a parser of our own: no Java, no download. An approximation, and named so wherever it is
+reported."""
 
 from __future__ import annotations
 

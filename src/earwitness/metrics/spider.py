@@ -1,4 +1,5 @@
-"""SPIDEr (Liu et al. 2017): the mean of CIDEr-D and SPICE. With spice_approx it is spider_approx, never spider."""
+"""SPIDEr (Liu et al. 2017): the mean of CIDEr-D and SPICE. With spice_approx it is spider_approx, never
+spider."""
 
 from __future__ import annotations
 

@@ -9,5 +9,6 @@ from earwitness.metrics.corpus import Score
 
 
 def spider_max(spider_sets: Sequence[Sequence[float]]) -> Score:
-    """Per clip the highest SPIDEr over candidate sets [sets][clips], each set scored as a corpus of its own."""
+    """Per clip the highest SPIDEr over candidate sets [sets][clips], each set scored as a corpus of its
+    own."""
     return best_of(spider_sets)

@@ -1,6 +1,7 @@
 """Penn Treebank tokens in lower case, as every n-gram metric of captions counts them.
 
-Equal, token for token, to CoreNLP 3.4.1's PTBTokenizer with -preserveLines -lowerCase, which pycocoevalcap runs in Java,
+Equal, token for token, to CoreNLP 3.4.1's PTBTokenizer with -preserveLines -lowerCase, which pycocoevalcap
+runs in Java,
 followed by its list of punctuation that is left out.
 """
 
@@ -16,7 +17,8 @@ PUNCTUATION = frozenset(
 )
 LINE_BREAKS = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
-# Captions of plain words, single spaces and commas, perhaps with a full stop at the end, need no rules: most are such.
+# Captions of plain words, single spaces and commas, perhaps with a full stop at the end, need no rules:
+# most are such.
 _WORD = "[A-Za-z]+(?:-[A-Za-z]+)*"
 _PLAIN = re.compile(f"{_WORD}(?:,? {_WORD})*( ?[.])?")
 _SPLIT_WORDS = frozenset(("cannot", "gonna", "gotta", "wanna", "lemme", "gimme"))
@@ -66,9 +68,11 @@ def _plain_tokens(line: str) -> list[str] | None:
 
 @lru_cache(maxsize=1)
 def _abbreviations() -> frozenset[str]:
-    from earwitness.metrics.ptb_rules import CAPITAL_CLOSERS, CLOSERS, NUMBER_WORDS, TITLES
+    from earwitness.metrics.ptb_words import CAPITAL_CLOSERS, CLOSERS, NUMBER_WORDS, TITLES
 
-    return frozenset((*TITLES, *CLOSERS, *CAPITAL_CLOSERS, *NUMBER_WORDS, "mfg", "mtg", "pte", "ptes", "pty", "ptys"))
+    return frozenset(
+        (*TITLES, *CLOSERS, *CAPITAL_CLOSERS, *NUMBER_WORDS, "mfg", "mtg", "pte", "ptes", "pty", "ptys")
+    )
 
 
 def split_tokens(captions: Iterable[str]) -> list[list[str]]:

@@ -12,11 +12,16 @@ from earwitness.metrics.report import Report, write_whole
 
 _ORDER = ("spider", "spider_approx", "fense", "cider_d", "meteor", "bleu_4", "rouge_l")
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1c1c1c; background: #fff }
-article { border-top: 1px solid #bbb; padding: 1rem 0 } h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere }
-.candidate { font-weight: 600 } ul { margin: .3rem 0 } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: 0 .8rem 0 0; text-align: left; font-weight: normal } mark { background: #ffe39b } audio { width: 100% }
-@media (prefers-color-scheme: dark) { body { color: #eee; background: #161616 } mark { background: #6b5200; color: #fff } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
+  color: #1c1c1c; background: #fff }
+article { border-top: 1px solid #bbb; padding: 1rem 0 }
+h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere }
+.candidate { font-weight: 600 } ul { margin: .3rem 0 }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: 0 .8rem 0 0; text-align: left; font-weight: normal }
+mark { background: #ffe39b } audio { width: 100% }
+@media (prefers-color-scheme: dark) {
+ body { color: #eee; background: #161616 } mark { background: #6b5200; color: #fff } }
 """
 
 
@@ -34,7 +39,8 @@ def write_page(
         report: a report with per-clip scores.
         path: the HTML file.
         metric: default the first of SPIDEr, FENSE, CIDEr-D, METEOR, BLEU-4, ROUGE-L that the report has.
-        audio: a folder that holds a file named like each id, or a mapping of ids to files or addresses. Files are linked
+        audio: a folder that holds a file named like each id, or a mapping of ids to files or addresses.
+            Files are linked
             relative to the page, never copied into it.
 
     Raises:
@@ -43,16 +49,22 @@ def write_page(
     metric = metric or next((name for name in _ORDER if name in report.clips), None)
     if metric is None or metric not in report.clips:
         known = ", ".join(report.clips) or "none"
-        raise ValueError(f"the report has no per-clip values of {metric or 'a metric to sort by'}; it has: {known}")
+        raise ValueError(
+            f"the report has no per-clip values of {metric or 'a metric to sort by'}; it has: {known}"
+        )
     values = report.clips[metric]
     order = sorted(range(len(values)), key=lambda number: values[number])[:count]
     page = Path(path).absolute().parent
-    body = "\n".join(_clip(report, number, metric, _link(report.ids[number], audio, page)) for number in order)
-    lead = f"{len(order)} of {len(values)} clips, lowest {html.escape(metric)} first. Corpus: {report.corpus[metric]:.4f}."
+    body = "\n".join(
+        _clip(report, number, metric, _link(report.ids[number], audio, page)) for number in order
+    )
+    lead = f"{len(order)} of {len(values)} clips, lowest {html.escape(metric)} first. "
+    lead += f"Corpus: {report.corpus[metric]:.4f}."
     write_whole(
         path,
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1><p>{lead}</p><p><small>{html.escape(report.signature)}</small></p>\n"
         f"{body}\n</body></html>\n",
     )
