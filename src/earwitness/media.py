@@ -18,8 +18,8 @@ import numpy as np
 
 from earwitness.containers import MediaError
 from earwitness.media_files import MediaInfo, find_media, is_media_path, probe
-from earwitness.pcm import PcmStream, resampled
-from earwitness.resample import METHODS, resample
+from earwitness.pcm import PcmStream
+from earwitness.resample import METHODS, resample, resampled
 from earwitness.video import sample_frames
 
 __all__ = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from math import gcd
 from typing import Any
 
 import av
@@ -28,7 +27,6 @@ from earwitness.containers import (
     pictures,
     riff_shortfall,
 )
-from earwitness.resample import Resampler, resampler_stream
 from earwitness.timestamps import Clock
 
 MAX_FAILED_PACKETS = 2_000  # in a row: 50 s of mp3
@@ -51,8 +49,16 @@ class PcmStream:
         self.has_video = False
         self.declared: float | None = None
         self.slack = 0.0
-        self.position = self.filled = 0.0
+        self.clock: Clock | None = None
         self.failed = self.failed_in_a_row = self.nonfinite = self.clipped = self.samples = 0
+
+    @property
+    def position(self) -> float:
+        return self.clock.position if self.clock else 0.0
+
+    @property
+    def filled(self) -> float:
+        return self.clock.filled if self.clock else 0.0
 
     @property
     def damaged(self) -> bool:
@@ -67,8 +73,9 @@ class PcmStream:
     def _mono(self, samples: np.ndarray) -> np.ndarray:
         """[channels, n] float32 -> their mean [n], repaired: NaN and infinity to 0, absurd values to +-1."""
         self.samples += samples.shape[1]
+        share = np.full(len(samples), 1 / len(samples), np.float32)
         with np.errstate(all="ignore"):
-            mono = samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32)
+            mono = samples[0] if len(samples) == 1 else share @ samples  # BLAS: either memory order is quick
             peak = max(float(mono.max(initial=0.0)), -float(mono.min(initial=0.0)))  # NaN stays NaN
         if peak <= ABSURD and not self.clipped:
             return mono
@@ -79,7 +86,7 @@ class PcmStream:
         if absurd or self.clipped:  # from the first absurd value on the whole stream is clipped alike
             self.clipped += absurd
             samples = samples.clip(-1, 1)
-        return samples.mean(axis=0, dtype=np.float32)
+        return share @ samples
 
     def _from_array(self) -> Iterator[tuple[int, np.ndarray]]:
         array, rate = array_and_rate(self.source, self.assumed_rate)
@@ -99,35 +106,34 @@ class PcmStream:
                 if other.index != stream.index:  # let the demuxer step over pictures
                     with contextlib.suppress(AttributeError, ValueError):
                         other.discard = "all"
-            clock = Clock(container, stream, self.has_video, skip_to)
+            self.clock = clock = Clock(container, stream, self.has_video, skip_to)
             yield from self._decode(self._frames(container, stream, clock), clock)
 
     def _decode(self, frames: Iterator[Any], clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
         """Frames (20 to 100 ms) queued by FFmpeg to blocks of a second: one conversion instead of forty."""
         queue, rate = av.AudioFifo(), 0
         for frame in frames:
-            check_rate(self.name, frame.sample_rate)
-            hole = clock.hole_before(frame)
+            if frame.sample_rate != rate:
+                check_rate(self.name, frame.sample_rate)
+            hole = clock.hole_before(frame, frame.samples / frame.sample_rate)
             frame.pts = None  # the queue refuses time stamps that do not follow each other
             if hole or not _enqueue(queue, frame):  # a hole, or another rate or layout
-                if rate and queue.samples:
+                if queue.samples:
                     yield rate, to_float(_channels_first(queue.read(0)))
-                for start in range(0, round(hole * frame.sample_rate), frame.sample_rate):
-                    length = min(frame.sample_rate, round(hole * frame.sample_rate) - start)
-                    yield frame.sample_rate, np.zeros((1, length), np.float32)
+                rate = frame.sample_rate
+                for start in range(0, round(hole * rate), rate):
+                    yield rate, np.zeros((1, min(rate, round(hole * rate) - start)), np.float32)
                 queue = av.AudioFifo()
                 queue.write(frame)
             rate = frame.sample_rate
-            clock.advance(frame.samples / rate)
-            self.position, self.filled = clock.position, clock.filled
             if queue.samples >= rate:
                 yield rate, to_float(_channels_first(queue.read(0)))
-        if rate and queue.samples:
+        if queue.samples:
             yield rate, to_float(_channels_first(queue.read(0)))
 
     def _frames(self, container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
         for packet in self._packets(container, stream):
-            if clock.skips(packet):
+            if clock.skipping and clock.skips(packet):
                 continue
             try:
                 frames = packet.decode()
@@ -156,51 +162,9 @@ class PcmStream:
                 failures += 1
                 packets = container.demux(stream)  # read on behind the damage
                 continue
-            if packet.size:
+            if failures and packet.size:
                 failures = 0
             yield packet
-
-
-def resampled(
-    stream: PcmStream, to_rate: int, method: str, start: float = 0.0, end: float | None = None
-) -> Iterator[np.ndarray]:
-    """Chunks that together are the output samples round(start * to_rate) up to round(end * to_rate)."""
-    first, stop = round(start * to_rate), None if end is None else round(end * to_rate)
-    for at, chunk in _on_grid(stream, to_rate, method, start):
-        kept = chunk[max(0, first - at) : None if stop is None else max(0, stop - at)]
-        if len(kept):
-            yield kept
-        if stop is not None and at + len(chunk) >= stop:
-            return
-
-
-def _on_grid(stream: PcmStream, to_rate: int, method: str, start: float) -> Iterator[tuple[int, np.ndarray]]:
-    """(position in output samples, chunk at `to_rate`) from `start` seconds or before it.
-
-    After a jump the input is cut to where an input sample and an output sample coincide, so that the outputs
-    lie on the grid they would have without the jump.
-    """
-    rate, at = 0, 0
-    resampler: Resampler | None = None
-    drop, nothing = 0, np.zeros(0, np.float32)
-    for new_rate, samples in stream.blocks(start):
-        if resampler is None:
-            period = new_rate // gcd(new_rate, to_rate)
-            position = round(stream.position * new_rate)
-            drop = -position % period
-            at = -(-position // period) * period * to_rate // new_rate
-        elif new_rate != rate:  # chained streams may change their rate
-            rest = resampler.resample_chunk(nothing, last=True)
-            yield at, rest
-            at += len(rest)
-        if resampler is None or new_rate != rate:
-            rate, resampler = new_rate, resampler_stream(new_rate, to_rate, method)
-        chunk = resampler.resample_chunk(samples[drop:])
-        drop = max(0, drop - len(samples))
-        yield at, chunk
-        at += len(chunk)
-    if resampler is not None:
-        yield at, resampler.resample_chunk(nothing, last=True)
 
 
 def array_and_rate(source: Any, assumed_rate: int) -> tuple[np.ndarray, int]:
@@ -229,9 +193,11 @@ def to_float(samples: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             return samples.astype(np.float32, copy=False)
     half = float(1 << (8 * samples.dtype.itemsize - 1))
-    offset = half if samples.dtype.kind == "u" else 0.0
-    exact: np.ndarray = samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
-    return ((exact - offset) / half).astype(np.float32, copy=False)
+    if samples.dtype.kind == "u":
+        return ((samples.astype(np.float64) - half) / half).astype(np.float32)
+    scaled = samples.astype(np.float32)  # scaling by a power of two is exact: the one rounding is here
+    scaled *= np.float32(1 / half)
+    return scaled
 
 
 def _channels_first(frame: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ Two methods that differ by up to 2 dB just below the new Nyquist frequency:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from earwitness.pcm import PcmStream
 
 METHODS = ("soxr", "sinc")
 LOWPASS_FILTER_WIDTH = 6  # zero crossings of the sinc on each side
@@ -62,6 +65,48 @@ def resample(waveform, from_rate: int, to_rate: int, method: str = "soxr"):
         for row in waveform.reshape(math.prod(waveform.shape[:-1]), waveform.shape[-1])
     ]
     return np.stack(rows).reshape(*waveform.shape[:-1], length) if rows else waveform[..., :length]
+
+
+def resampled(
+    stream: PcmStream, to_rate: int, method: str, start: float = 0.0, end: float | None = None
+) -> Iterator[np.ndarray]:
+    """Chunks that together are the output samples round(start * to_rate) up to round(end * to_rate)."""
+    first, stop = round(start * to_rate), None if end is None else round(end * to_rate)
+    for at, chunk in _on_grid(stream, to_rate, method, start):
+        kept = chunk[max(0, first - at) : None if stop is None else max(0, stop - at)]
+        if len(kept):
+            yield kept
+        if stop is not None and at + len(chunk) >= stop:
+            return
+
+
+def _on_grid(stream: PcmStream, to_rate: int, method: str, start: float) -> Iterator[tuple[int, np.ndarray]]:
+    """(position in output samples, chunk at `to_rate`) from `start` seconds or before it.
+
+    After a jump the input is cut to where an input sample and an output sample coincide, so that the outputs
+    lie on the grid they would have without the jump.
+    """
+    rate, at = 0, 0
+    resampler: Resampler | None = None
+    drop, nothing = 0, np.zeros(0, np.float32)
+    for new_rate, samples in stream.blocks(start):
+        if resampler is None:
+            period = new_rate // math.gcd(new_rate, to_rate)
+            position = round(stream.position * new_rate)
+            drop = -position % period
+            at = -(-position // period) * period * to_rate // new_rate
+        elif new_rate != rate:  # chained streams may change their rate
+            rest = resampler.resample_chunk(nothing, last=True)
+            yield at, rest
+            at += len(rest)
+        if resampler is None or new_rate != rate:
+            rate, resampler = new_rate, resampler_stream(new_rate, to_rate, method)
+        chunk = resampler.resample_chunk(samples[drop:])
+        drop = max(0, drop - len(samples))
+        yield at, chunk
+        at += len(chunk)
+    if resampler is not None:
+        yield at, resampler.resample_chunk(nothing, last=True)
 
 
 class SincStream:

@@ -27,41 +27,52 @@ class Clock:
         self.now = self.filled = self.position = 0.0  # s
 
     @property
+    def skipping(self) -> bool:
+        """Packets may still lie too early to be decoded."""
+        return not self.started and self.skip_to > 0
+
+    @property
     def jumped_in(self) -> bool:
         """Packets were skipped and none decoded yet."""
         return self.skipped and not self.started
 
     def skips(self, packet: Any) -> bool:
         """Whether the packet lies so far before the target that it need not be decoded."""
-        if self.started or self.skip_to <= 0 or self.zero is None or packet.pts is None or not packet.size:
+        if self.zero is None or packet.pts is None or not packet.size:
             return False
         seconds = packet.duration * self.tick if packet.duration else PREROLL
         early = packet.pts * self.tick - self.zero + seconds < self.skip_to
         self.skipped = self.skipped or early
         return early
 
-    def hole_before(self, frame: Any) -> float:
-        """Seconds of silence that belong before this frame."""
-        if frame.pts is None or not self.tick:
-            self.started = True
-            return 0.0
-        time = frame.pts * self.tick
-        first = not self.started
-        if first:
-            self.started = True
-            if self.skipped:
-                self.position = self.now = min(time - (self.zero or 0.0), self.skip_to + PREROLL)
-            elif not self.timed_by_pictures:
-                self.zero = time
-        gap = time - (self.zero or 0.0) - self.now
-        if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by what is real
-            if not (first and self.timed_by_pictures):  # sound may begin after the pictures: nothing is lost
-                self.filled += gap
-            self.now += gap
-            return gap
-        if abs(gap) > GAP:
-            self.zero = (self.zero or 0.0) + gap  # the clock was reset: trust the samples
-        return 0.0
+    def hole_before(self, frame: Any, seconds: float) -> float:
+        """Seconds of silence that belong before this frame, which lasts `seconds`."""
+        gap = 0.0
+        if frame.pts is not None and self.tick:
+            time = frame.pts * self.tick
+            if not self.started:
+                self._start(time)
+            gap = time - (self.zero or 0.0) - self.now
+            if abs(gap) > GAP:
+                gap = self._jump(gap)
+            else:
+                gap = 0.0
+        self.started = True
+        self.now += gap + seconds
+        return gap
 
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
+    def _start(self, time: float) -> None:
+        if self.skipped:
+            self.position = self.now = min(time - (self.zero or 0.0), self.skip_to + PREROLL)
+        elif not self.timed_by_pictures:
+            self.zero = time
+
+    def _jump(self, gap: float) -> float:
+        if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by what is real
+            if (
+                self.started or not self.timed_by_pictures
+            ):  # sound may begin after the pictures: nothing is lost
+                self.filled += gap
+            return gap
+        self.zero = (self.zero or 0.0) + gap  # the clock was reset: trust the samples
+        return 0.0
