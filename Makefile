@@ -31,7 +31,7 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/mini.py $(ARGS)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.mini $(ARGS)
 
 clean:
 	rm -rf $(VENV)
