@@ -1,4 +1,4 @@
-"""Composes the example sounds from recordings in the public domain, and writes CREDITS.md.
+"""Composes the example sounds from recordings in the public domain; writes CREDITS.md and references.csv.
 
     python examples/make_examples.py --bank BANK
 
@@ -216,6 +216,14 @@ def write_credits(file: Path, bank: Path) -> None:
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_references(file: Path) -> None:
+    """What was composed, as references for `earwitness score`."""
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        rows = csv.writer(handle, lineterminator="\n")
+        rows.writerow(["id", "caption"])
+        rows.writerows((Path(scene.name).stem, scene.heard) for scene in SCENES)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bank", type=Path, required=True)
@@ -231,6 +239,7 @@ def main() -> None:
             soundfile.write(file, sound, RATE)
         print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
     write_credits(arguments.out / "CREDITS.md", arguments.bank)
+    write_references(arguments.out / "references.csv")
 
 
 if __name__ == "__main__":
