@@ -39,9 +39,6 @@ class Matcher:
         vocabulary = {word for words in unique for word in words}
         self.stems = _stems(vocabulary)
         self.related = _related(vocabulary, data)
-        self.same_stem: dict[str, set[str]] = {}
-        for word, stem in self.stems.items():
-            self.same_stem.setdefault(stem, set()).add(word)
         self.phrases = _phrases(unique, data)
         self.forward, self.backward = _paraphrases(self.phrases, data)
 
@@ -51,6 +48,9 @@ class Matcher:
         for place, word in enumerate(candidate):
             self.places.setdefault(word, []).append(place)
         self.words = set(self.places)
+        self.by_stem: dict[str, list[tuple[int, str]]] = {}
+        for place, word in enumerate(candidate):
+            self.by_stem.setdefault(self.stems[word], []).append((place, word))
         own = self.phrases[tuple(candidate)]
         others = {phrase for words in references for phrase in self.phrases[tuple(words)]}
         # source phrase in a reference -> (place in the table, target phrase in the candidate), and the
@@ -69,20 +69,16 @@ class Matcher:
         """Matches that start at each word of the reference, in the order in which the aligner tries them."""
         found: list[list[Match]] = []
         identical = list(candidate) == list(reference)
+        places, by_stem, related, stems = self.places, self.by_stem, self.related, self.stems
         for start, word in enumerate(reference):
-            here = [Match(start, 1, i, 1, 0) for i in self.places.get(word, ())]
+            here = [Match(start, 1, i, 1, 0) for i in places[word]] if word in places else []
             if not identical:
-                stemmed = self.same_stem[self.stems[word]] & self.words
-                stemmed.discard(word)
-                here.extend(
-                    Match(start, 1, i, 1, 1) for i in sorted(i for w in stemmed for i in self.places[w])
-                )
-                synonyms = self.related.get(word)
-                if synonyms:
-                    near = (synonyms & self.words) - {word}
-                    here.extend(
-                        Match(start, 1, i, 1, 2) for i in sorted(i for w in near for i in self.places[w])
-                    )
+                if stems[word] in by_stem:
+                    near = by_stem[stems[word]]
+                    here.extend([Match(start, 1, i, 1, 1) for i, other in near if other != word])
+                if word in related and not related[word].isdisjoint(places):
+                    shared = [i for w in related[word] & self.words for i in places[w]]
+                    here.extend([Match(start, 1, i, 1, 2) for i in sorted(shared)])
             found.append(here)
         if not identical:
             self._add_paraphrases(found, reference)
@@ -117,14 +113,17 @@ def _stems(vocabulary: Iterable[str]) -> dict[str, str]:
 
 
 def _related(vocabulary: Iterable[str], data: MeteorData) -> dict[str, set[str]]:
-    """For every word the words that share a synonym set with it."""
+    """For every word that has any: the other words that share a synonym set with it."""
     members: dict[str, set[str]] = {}
     own: dict[str, list[str]] = {}
     for word in vocabulary:
         own[word] = synonym_sets(word, data)
         for synset in own[word]:
             members.setdefault(synset, set()).add(word)
-    return {word: set().union(*(members[s] for s in synsets)) for word, synsets in own.items() if synsets}
+    near = {
+        word: set().union(*(members[s] for s in synsets)) - {word} for word, synsets in own.items() if synsets
+    }
+    return {word: words for word, words in near.items() if words}
 
 
 def synonym_sets(word: str, data: MeteorData) -> list[str]:
