@@ -22,7 +22,7 @@ LEVELS: list[list[str]] = [
     ],
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
-    ["config+build+checkpoint"],
+    ["config+config_parts+config_checks+sources+tuning+build+checkpoint+released"],
     ["captioner"],
     ["training", "analysis", "serving"],
     ["cli"],

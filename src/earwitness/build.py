@@ -1,63 +1,184 @@
-"""From config to parts: one literal dictionary a slot."""
+"""From config to parts: one literal dictionary a slot.
+
+Widths flow by themselves: encoder -> fusion -> adapter -> language model.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from earwitness import sources, tuning
 from earwitness.adapters.chain import Chain
+from earwitness.adapters.fft import FftAdapter, SpectralAdapter
 from earwitness.adapters.linear import LinearAdapter
+from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
-from earwitness.config import ConfigError, GuideConfig, ModelConfig
+from earwitness.config import ConfigError, GuideConfig, ModelConfig, Tower
+from earwitness.config_checks import part_fidelity, token_order
 from earwitness.decoding.language_model import CausalLanguageModel
 from earwitness.decoding.prompt import Prompt
+from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
+from earwitness.encoders.cached import CachedFrames
+from earwitness.encoders.ced import SIZES as CED_SIZES
+from earwitness.encoders.ced import CedEncoder, load_ced
 from earwitness.encoders.conv import ConvEncoder
+from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
+from earwitness.encoders.dasheng import DashengEncoder, load_dasheng
+from earwitness.encoders.frames import FrameEncoder
+from earwitness.fusion.concat import AudioOnly, Concat, VisualOnly
+from earwitness.fusion.cross_attention import CrossAttention
+from earwitness.fusion.joint import JointEncoder
+from earwitness.fusion.ot_attention import OtAttention
+from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
 
-ENCODERS: dict[str, Any] = {"conv": ConvEncoder}
-ADAPTERS: dict[str, Any] = {"linear": LinearAdapter, "two_stream": TwoStreamAdapter}
+ENCODERS: dict[str, Any] = {"conv": ConvEncoder, "ced": CedEncoder, "dasheng": DashengEncoder}
+ENCODER_LOADERS: dict[str, Any] = {"ced": load_ced, "dasheng": load_dasheng}
+ENCODER_SIZES: dict[str, dict[str, dict[str, int]]] = {"ced": CED_SIZES, "dasheng": DASHENG_SIZES}
+FUSIONS: dict[str, Any] = {
+    "ot_attention": OtAttention,
+    "cross_attention": CrossAttention,
+    "joint": JointEncoder,
+    "qformer": QFormerFusion,
+    "concat": Concat,
+    "visual_only": VisualOnly,
+}
+ADAPTERS: dict[str, Any] = {
+    "linear": LinearAdapter,
+    "two_stream": TwoStreamAdapter,
+    "qformer": QFormerAdapter,
+}
 LANGUAGE_MODELS: dict[str, Any] = {"causal": CausalLanguageModel, "seq2seq": EncoderDecoderLanguageModel}
+RELEASED_LANGUAGE_MODELS = LANGUAGE_MODELS | {"causal": ReleasedCausalLanguageModel}
+PROMPTS: dict[str, Any] = {"paper": Prompt, "released": ReleasedPrompt}
 
 _TOWER_KEYS = {"kind", "source", "tune", "lora"}
 
 
-def build_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> AudioCaptioningModel:
-    """Builds every slot. tokenizer: for a language model with random weights, which has none of its own."""
+def build_model(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase | None = None
+) -> AudioCaptioningModel:
+    """Builds every slot. tokenizer: for a language model with random weights, which has none of its own.
+
+    Raises SourceError if a tower's weights are not to be had.
+    """
     encoder = build_encoder(config)
+    vision = build_vision(config)
     language_model = build_language_model(config, tokenizer)
-    adapters, width = [], encoder.dim
-    for section in config.adapter:
-        arguments = section.model_dump(exclude={"kind"})
-        adapters.append(ADAPTERS[section.kind](dim=width, dim_llm=language_model.dim, **arguments))
-        width = language_model.dim
+    prompt = PROMPTS[config.fidelity]
     return AudioCaptioningModel(
         encoder=encoder,
-        adapter=adapters[0] if len(adapters) == 1 else Chain(*adapters),
+        vision=vision,
+        fusion=build_fusion(config, encoder, vision),
+        adapter=build_adapter(config, encoder, language_model.dim),
         language_model=language_model,
-        prompt=Prompt(config.prompt),
+        prompt=prompt(config.prompt),
+        retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
         guide=build_guide(config.guide),
         config=config,
     )
 
 
-def build_encoder(config: ModelConfig) -> nn.Module | Any:
+def build_encoder(config: ModelConfig) -> Any:
     section = config.encoder
-    return ENCODERS[section.kind](**section.model_dump(exclude=_TOWER_KEYS))
+    options = section.model_dump(exclude=_TOWER_KEYS | {"size", "token_order", "fidelity"}, exclude_none=True)
+    if section.kind == "ced":
+        options |= {"token_order": token_order(config), "fidelity": part_fidelity(config, section)}
+    sizes = ENCODER_SIZES.get(section.kind, {}).get(getattr(section, "size", None) or "", {})
+    if section.source is None:
+        return tuning.prepare(ENCODERS[section.kind](**options, **sizes), section)
+    options.pop("dropout")
+    with sources.explained("encoder", section.source):
+        encoder = ENCODER_LOADERS[section.kind](section.source, **options)
+    if sizes and encoder.dim != sizes["dim"]:
+        raise ConfigError(f"encoder.size is {sizes['dim']} wide, the weights are {encoder.dim}")
+    return tuning.prepare(encoder, section)
+
+
+def build_vision(config: ModelConfig) -> Any:
+    section = config.vision
+    if section is None:
+        return None
+    if section.kind == "cached":
+        return CachedFrames(dim=section.dim)
+    if section.source is not None:
+        with sources.explained("vision", section.source):
+            tower = FrameEncoder.from_pretrained(section.source, projected=section.projected, frozen=False)
+    else:
+        from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
+
+        cls: Any = CLIPVisionModelWithProjection if section.projected else CLIPVisionModel
+        tower = FrameEncoder(cls(CLIPVisionConfig(**section.config or {})))
+    return tuning.prepare(tower, section)
+
+
+def build_fusion(config: ModelConfig, encoder: Any, vision: Any) -> nn.Module:
+    section = config.fusion
+    if section is None or section.kind == "audio_only":
+        return AudioOnly()
+    options = section.model_dump(exclude={"kind", "fidelity"})
+    if section.kind == "ot_attention":
+        options["fidelity"] = part_fidelity(config, section)
+    return FUSIONS[section.kind](dim=encoder.dim, dim_visual=vision.dim, **options)
+
+
+def build_adapter(config: ModelConfig, encoder: Any, dim_llm: int) -> nn.Module:
+    """The adapters in order. An FFT adapter keeps the width, the others map it to the language model's."""
+    alone = config.fusion is None or config.fusion.kind == "audio_only"
+    bands = getattr(encoder, "tokens_per_step", 1) if alone else 1  # tokens that share a moment
+    parts: list[nn.Module] = []
+    width = encoder.dim
+    for section in config.adapter:
+        options = section.model_dump(exclude={"kind", "fidelity"})
+        if section.kind == "fft":
+            if section.spectral:
+                parts.append(SpectralAdapter(dim=width, bins=section.bins, bands=bands))
+            else:
+                parts.append(FftAdapter(dim=width, fidelity=part_fidelity(config, section)))
+            continue
+        if section.kind == "qformer":
+            options |= {"bands": bands, "fidelity": part_fidelity(config, section)}
+        parts.append(ADAPTERS[section.kind](dim=width, dim_llm=dim_llm, **options))
+        width, bands = dim_llm, 1
+    return parts[0] if len(parts) == 1 else Chain(*parts)
 
 
 def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase | None) -> Any:
     section = config.language_model
-    cls = LANGUAGE_MODELS[section.kind]
+    cls = (LANGUAGE_MODELS if config.fidelity == "paper" else RELEASED_LANGUAGE_MODELS)[section.kind]
     if section.source is not None:
-        return cls.from_pretrained(section.source)
-    if tokenizer is None:
+        options: dict[str, Any] = {"dtype": torch.float32 if section.tune == "full" else "auto"}
+        if section.quantize:
+            options["quantization_config"] = sources.quantization(section.quantize)
+        with sources.explained("language_model", section.source):
+            language_model = cls.from_pretrained(section.source, **options)
+    elif tokenizer is None:
         raise ConfigError("language_model.config: random weights need a tokenizer; train one first")
-    return cls.from_config({**(section.config or {}), "vocab_size": len(tokenizer)}, tokenizer)
+    else:
+        size = {"vocab_size": len(tokenizer)} | (section.config or {})
+        language_model = cls.from_config(size, tokenizer)
+    return tuning.prepare(language_model, section)
 
 
 def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:
-    return config and TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
+    if config is None:
+        return None
+    return TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
+
+
+def towers(config: ModelConfig) -> dict[str, Tower]:
+    """The sections of pre-trained parts, by the name of their slot."""
+    sections = {"encoder": config.encoder, "vision": config.vision, "language_model": config.language_model}
+    return {slot: section for slot, section in sections.items() if isinstance(section, Tower)}
+
+
+def restore_tuning(model: AudioCaptioningModel) -> None:
+    """What is trained as the config says, after something else was, as in a stage that froze parts."""
+    for slot, section in towers(model.config).items():
+        tuning.restore(getattr(model, slot), section)

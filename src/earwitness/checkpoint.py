@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from earwitness.build import build_model
-from earwitness.config import ConfigError, ModelConfig, Tower, validated
+from earwitness import tuning
+from earwitness.build import build_model, towers
+from earwitness.config import ConfigError, ModelConfig, validated
+from earwitness.config_checks import part_fidelity
 from earwitness.model import AudioCaptioningModel
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -27,24 +29,16 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be loaded as it is; the message names the folder and the tensors."""
 
 
-def _towers(config: ModelConfig) -> dict[str, Tower]:
-    return {"encoder.": config.encoder, "language_model.": config.language_model}
-
-
-def _is_borrowed(tower: Tower, name: str) -> bool:
-    """Whether this tensor of the tower is as its source has it, and is loaded from there."""
-    untrained = tower.tune == "freeze" or (tower.tune == "lora" and "lora_" not in name)
-    return tower.source is not None and untrained
-
-
 def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
     """Name -> tensor of all that a checkpoint must hold; tied weights once, under their first name."""
-    towers = _towers(model.config)
+    config = model.config
+    sections = {f"{slot}.": section for slot, section in towers(config).items()}
     seen: set[int] = set()
     kept: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        tower = next((t for prefix, t in towers.items() if name.startswith(prefix)), None)
-        if tower is not None and _is_borrowed(tower, name):
+        section = next((t for prefix, t in sections.items() if name.startswith(prefix)), None)
+        released = section is not None and part_fidelity(config, section) == "released"
+        if section is not None and tuning.is_borrowed(section, name, released):
             continue
         if tensor.data_ptr() in seen and tensor.numel():
             continue
@@ -115,7 +109,10 @@ def load_checkpoint(
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}") from None
     _fill(model, tensors, folder)
-    return model.to(dtype).eval()
+    for slot, part in model.named_children():  # a borrowed language model stays in its source's precision
+        if slot != "language_model" or own:
+            part.to(dtype)
+    return model.eval()
 
 
 def _fill(model: AudioCaptioningModel, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -6,105 +6,55 @@ Nothing here imports torch: reading, checking and printing a preset is instant.
 
 from __future__ import annotations
 
+import copy
 import difflib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from earwitness.config_checks import model_faults, stage_faults
+from earwitness.config_parts import (
+    Adapter,
+    Encoder,
+    Fidelity,
+    Fusion,
+    GuideConfig,
+    LanguageModelConfig,
+    RetrievalConfig,
+    Section,
+    Tower,
+    Vision,
+)
+
+__all__ = ["ConfigError", "GuideConfig", "LanguageModelConfig", "ModelConfig", "Preset", "Stage", "Tower"]
 
 
 class ConfigError(ValueError):
     """A preset, recipe or override that cannot be; the message lists every fault with its place."""
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Lora(Section):
-    """LoRA (Hu et al. 2021): W + alpha / r * B A on the named projections."""
-
-    r: int = Field(8, ge=1)
-    alpha: float = 32
-    dropout: float = Field(0.1, ge=0, lt=1)
-    targets: list[str] = ["q_proj", "v_proj"]
-
-
-class Tower(Section):
-    """A pre-trained part: where its weights come from and what training does with them."""
-
-    source: str | None = None  # hub name or folder; None: random weights, all of them saved in the checkpoint
-    tune: Literal["freeze", "lora", "full"] = "full"
-    lora: Lora = Lora()
-
-    @model_validator(mode="after")
-    def _frozen_needs_source(self) -> Tower:
-        if self.tune == "lora" and not self.lora.targets:
-            raise ValueError("lora needs at least one target")
-        return self
-
-
-class ConvConfig(Tower):
-    kind: Literal["conv"]
-    tags: list[str] = []
-    widths: list[int] = [48, 96, 192]
-    depths: list[int] = [1, 2, 3]
-    dim: int = 256
-    dropout: float = 0.1
-
-
-class CedConfig(Tower):
-    kind: Literal["ced"]
-    size: Literal["tiny", "mini", "small", "base"] | None = None
-    dim: int | None = None
-    depth: int | None = None
-    heads: int | None = None
-    fidelity: Literal["paper", "released"] = "paper"
-
-
-class LinearConfig(Section):
-    kind: Literal["linear"]
-
-
-class TwoStreamConfig(Section):
-    kind: Literal["two_stream"]
-    semantic_queries: int = 8
-    temporal_queries: int = 8
-    global_queries: int = 32
-    kernels: list[int] = [3, 5, 7]
-    gru_layers: int = 2
-    heads: int = 8
-
-
-Encoder = Annotated[ConvConfig | CedConfig, Field(discriminator="kind")]
-Adapter = Annotated[LinearConfig | TwoStreamConfig, Field(discriminator="kind")]
-
-
-class LanguageModelConfig(Tower):
-    kind: Literal["causal", "seq2seq"] = "causal"
-    config: dict[str, Any] | None = None  # transformers config for random weights
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> LanguageModelConfig:
-        if (self.source is None) == (self.config is None):
-            raise ValueError("a language model needs either source (weights) or config (random weights), not both")
-        return self
-
-
-class GuideConfig(Section):
-    distance: Literal["squared_l2", "l1", "cosine"] = "squared_l2"
-    beta: float = 0.1
-
-
 class ModelConfig(Section):
+    """What fills the model's slots. fidelity: of all parts that do not name their own."""
+
+    fidelity: Fidelity = "paper"
     encoder: Encoder
+    vision: Vision | None = None
+    fusion: Fusion | None = None
     adapter: Annotated[list[Adapter], Field(min_length=1)]  # applied one after the other
     language_model: LanguageModelConfig
     prompt: str = "<audio>"
+    retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
     max_seconds: float = 10.0  # what one caption covers; longer sound is captioned in windows
+
+    @model_validator(mode="after")
+    def _possible(self) -> ModelConfig:
+        if faults := list(model_faults(self)):
+            raise ValueError("; ".join(faults))
+        return self
 
 
 class Losses(Section):
@@ -115,6 +65,9 @@ class Losses(Section):
     cs_global: float = Field(0.0, ge=0)
     cs_token: float = Field(0.0, ge=0)
     info_nce: float = Field(0.0, ge=0)
+    ot_alignment: float = Field(0.0, ge=0)
+    retrieval_caption: float = Field(0.0, ge=0)
+    distillation: float = Field(0.0, ge=0)
     tagging: float = Field(0.0, ge=0)
     temperature: float = Field(0.07, gt=0)
     sigma: float | Literal["median"] = "median"
@@ -125,10 +78,12 @@ class SceneData(Section):
     kind: Literal["scenes"]
     bank: str
     captions: list[str]
-    validation_captions: list[str] = []
+    validation_captions: list[str] = Field([])
     count: int = Field(ge=1)
     seconds: float = Field(10.0, gt=0)
-    lengths: tuple[float, float] | None = None  # s; each batch draws its own between these, instead of `seconds`
+    lengths: tuple[float, float] | None = (
+        None  # s; each batch draws its own between these, instead of `seconds`
+    )
     human: float = Field(0.7, ge=0, le=1)
     augment: float = Field(1.0, ge=0, le=1)
     validation_count: int = 512
@@ -137,15 +92,19 @@ class SceneData(Section):
 class TextData(Section):
     kind: Literal["text"]
     captions: list[str]
-    validation_captions: list[str] = []
+    validation_captions: list[str] = Field([])
     epochs: float = 1.0
 
 
 class ManifestData(Section):
+    """Captioned recordings. exclude: file of ids that must not be trained on (a test set's sources)."""
+
     kind: Literal["manifest"]
-    train: str
-    validation: str | None = None
-    epochs: float = 1.0
+    train: Annotated[list[str], Field(min_length=1)]
+    validation: list[str] = Field([])
+    exclude: str | None = None
+    epochs: float = Field(1.0, gt=0)
+    seconds: float = Field(10.0, gt=0)  # of a longer recording, a random crop of this length
 
 
 Data = Annotated[SceneData | TextData | ManifestData, Field(discriminator="kind")]
@@ -158,7 +117,7 @@ class Stage(Section):
     task: Literal["tagging", "language", "captioning"]
     data: Data
     losses: Losses = Losses()
-    freeze: list[Literal["encoder", "adapter", "language_model"]] = []
+    freeze: list[Literal["encoder", "adapter", "language_model"]] = Field([])
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(1, ge=1)
     learning_rate: float = Field(5e-5, gt=0)
@@ -174,9 +133,15 @@ class Stage(Section):
 
 class Preset(Section):
     description: str
-    sources: list[str] = []  # what the model card must say of the data: who made it, under which terms
+    sources: list[str] = Field([])  # what the model card must say of the data: who made it, under which terms
     model: ModelConfig
-    stages: list[Stage] = []
+    stages: list[Stage] = Field([])
+
+    @model_validator(mode="after")
+    def _stages_fit_the_model(self) -> Preset:
+        if faults := [fault for stage in self.stages for fault in stage_faults(self.model, stage)]:
+            raise ValueError("; ".join(faults))
+        return self
 
 
 def list_presets() -> list[str]:
@@ -198,19 +163,46 @@ def preset_text(name_or_path: str) -> str:
 
 
 def load_preset(name_or_path: str, overrides: list[str] | None = None) -> Preset:
-    """A validated preset. overrides: `key.path=value`, list items by number (`stages.0.batch_size=16`).
+    """A validated preset. overrides: `key.path=value`; list items by number (`stages.0.batch_size=16`), or
+    all of them (`stages.*.losses.info_nce=0`). Values are YAML (`model.fusion={kind: concat}`).
 
     Raises ConfigError that lists each unknown key, missing key and wrong value with its place.
     """
+    data = _read(name_or_path)
+    for override in overrides or []:
+        _apply(data, override)
+    return validated(Preset, data, name_or_path)
+
+
+def _read(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The mapping of a preset file, laid over the one it names as its `base`."""
     try:
         data = yaml.safe_load(preset_text(name_or_path))
     except yaml.YAMLError as error:
         raise ConfigError(f"{name_or_path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{name_or_path} must be a mapping with the keys description, model, stages")
-    for override in overrides or []:
-        _apply(data, override)
-    return validated(Preset, data, name_or_path)
+    base = data.pop("base", None)
+    if base is None:
+        return data
+    if base in (*above, name_or_path):
+        raise ConfigError(f"{name_or_path}: base: {base} leads back to itself")
+    return _laid_over(_read(str(base), (*above, name_or_path)), data)
+
+
+def _laid_over(base: Any, top: Any) -> Any:
+    """Mappings are merged key by key, unless they are of another `kind`; lists of one length item by item.
+
+    Anything else is replaced. Lists merge only where every item of `top` is a mapping.
+    """
+    if isinstance(base, dict) and isinstance(top, dict):
+        if top.get("kind", base.get("kind")) != base.get("kind"):
+            return top
+        return base | {key: _laid_over(base.get(key), value) for key, value in top.items()}
+    mappings = isinstance(base, list) and isinstance(top, list) and all(isinstance(t, dict) for t in top)
+    if mappings and len(base) == len(top):
+        return [_laid_over(b, t) for b, t in zip(base, top)]
+    return top
 
 
 def validated(schema: type[Any], data: Any, where: str) -> Any:
@@ -225,21 +217,34 @@ def _fault(error: Any) -> str:
     place = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"  {place}: unknown key"
-    return f"  {place}: {error['msg']}" + (f" (got {error['input']!r})" if error["type"] != "missing" else "")
+    scalar = error["type"] != "missing" and not isinstance(error["input"], (dict, list))
+    message = error["msg"].removeprefix("Value error, ")
+    return f"  {place}: {message}" + (f" (got {error['input']!r})" if scalar else "")
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"override {override!r} is not of the form key.path=value")
-    *parents, last = path.split(".")
-    node: Any = data
     try:
-        for key in parents:
-            node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
-        if isinstance(node, list):
-            node[int(last)] = yaml.safe_load(value)
-        else:
-            node[last] = yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
+        _set(data, path.split("."), parsed)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {value!r} is not valid YAML") from None
     except (ValueError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"override {override!r}: there is no such place") from None
+
+
+def _set(node: Any, path: list[str], value: Any) -> None:
+    key, *rest = path
+    if isinstance(node, list):
+        places: list[Any] = list(range(len(node))) if key == "*" else [int(key)]
+    else:
+        places = [key]
+    for place in places:
+        if not rest:
+            node[place] = copy.deepcopy(value)
+            continue
+        if isinstance(node, dict) and node.get(place) is None:
+            node[place] = {}
+        _set(node[place], rest, value)

@@ -1,14 +1,19 @@
-"""AudioCaptioningModel: encode -> adapt -> decode. The whole path from waveform to words, in one place."""
+"""AudioCaptioningModel: encode -> fuse -> adapt -> decode. The path from waveform to words, in one place."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from earwitness.decoding.packing import choose_rows
 from earwitness.embeds import Embeds
+from earwitness.fusion.concat import AudioOnly
+
+Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 
 @dataclass
@@ -21,6 +26,9 @@ class Trace:
     logits: Tensor  # [B, L, V]
     guided_logits: Tensor | None  # [B, L, V]
     tag_logits: Tensor | None  # [B, N_a, tags]
+    h_v: Embeds | None = None  # [B, N_v, D_v]
+    match: Any = None  # similarity and log plan, each [B, N_a, N_v], where the fusion transports
+    teacher_logits: Tensor | None = None  # [B, L, V], of the branch that sees retrieved captions
 
 
 @dataclass
@@ -35,7 +43,9 @@ class Decoded:
 class AudioCaptioningModel(nn.Module):
     """An audio encoder, an adapter into a language model's embedding space, and the language model.
 
-    Each slot takes a built part. encoder: waveforms, lengths -> Embeds. adapter: Embeds -> Embeds.
+    Each slot takes a built part. encoder: waveforms, lengths -> Embeds. vision: frames, counts -> Embeds, or
+    None. fusion: audio Embeds, visual Embeds -> Embeds (default: the sound alone). adapter: Embeds -> Embeds.
+    prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
     guide: makes a logits processor from (mean audio embedding, token table), or None.
     """
 
@@ -46,12 +56,16 @@ class AudioCaptioningModel(nn.Module):
         adapter: nn.Module,
         language_model: Any,
         prompt: Any,
+        vision: Any = None,
+        fusion: nn.Module | None = None,
+        retrieval_prompt: Any = None,
         guide: Any = None,
         config: Any = None,
     ):
         super().__init__()
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
-        self.prompt, self.guide, self.config = prompt, guide, config
+        self.vision, self.fusion = vision, fusion or AudioOnly()
+        self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
 
     @property
     def device(self) -> torch.device:
@@ -68,23 +82,85 @@ class AudioCaptioningModel(nn.Module):
             return self.encoder.encode_log_mel(sound["log_mel"], sound["frames"])
         return self.encoder(sound["waveforms"], sound["lengths"])
 
-    def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor) -> Trace:
-        """Teacher forcing. ids, mask: caption tokens [B, L], end of sentence included, right-padded."""
+    def watch(self, video: dict[str, Tensor] | None, h_a: Embeds) -> Embeds | None:
+        """{"frames" [B, N_v, 3, H, W] or features [B, N_v, D_v], "counts" [B]} -> h_v [B, N_v, D_v].
+
+        Without video, a model that could watch sees nothing: one visual token, masked.
+        """
+        if self.vision is None:
+            if video is not None:
+                raise ValueError("this model has no vision; set model.vision, or leave the video out")
+            return None
+        if video is None:
+            nothing = h_a.values.new_zeros(len(h_a.values), 1, self.vision.dim)
+            return Embeds(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+        return self.vision(video["frames"], video.get("counts"))
+
+    def fuse(self, h_a: Embeds, h_v: Embeds | None) -> tuple[Embeds, Any]:
+        """h_a, h_v -> h [B, N, D], and the match of a fusion that transports, which its loss needs too."""
+        if not hasattr(self.fusion, "match"):
+            return self.fusion(h_a, h_v), None
+        match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
+        return self.fusion(h_a, h_v, match), match
+
+    def prefixes(self, z_a: Embeds, heard: int, captions: Captions | None) -> list[Embeds]:
+        """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.
+
+        heard: how many of the fused tokens are audio. A clip without captions keeps the plain prompt.
+        """
+        plain = self._fill(self.prompt, z_a, heard, None)
+        if captions is None:
+            return [plain]
+        if self.retrieval_prompt is None:
+            raise ValueError("this model has no prompt for retrieved captions; set model.retrieval")
+        informed = self._fill(self.retrieval_prompt, z_a, heard, captions)
+        return [plain, choose_rows([bool(own) for own in captions], informed, plain)]
+
+    def _fill(self, prompt: Any, z_a: Embeds, heard: int, captions: Captions | None) -> Embeds:
+        if "<video>" not in prompt.pieces:
+            return prompt.build(self.language_model, z_a, captions=captions)
+        audio, video = (Embeds(*(x[:, part] for x in z_a)) for part in (slice(heard), slice(heard, None)))
+        return prompt.build(self.language_model, audio, video=video, captions=captions)
+
+    def forward(
+        self,
+        sound: dict[str, Tensor],
+        ids: Tensor,
+        mask: Tensor,
+        *,
+        video: dict[str, Tensor] | None = None,
+        captions: Captions | None = None,
+    ) -> Trace:
+        """Teacher forcing. ids, mask: caption tokens [B, L], end of sentence included, right-padded.
+
+        captions: retrieved ones; then a second branch reads them, in the same batch, from the same z_a.
+        """
         h_a = self.listen(sound)  # [B, N_a, D]
-        z_a = self.adapter(h_a)  # [B, N_g, D_llm]
-        z_t = Embeds(self.language_model.embed(ids), mask)  # [B, L, D_llm]
-        prefix = self.prompt.build(self.language_model, z_a)  # [B, P, D_llm]
-        logits = self.language_model.logits(prefix, ids, mask)  # [B, L, V]
+        h_v = self.watch(video, h_a)  # [B, N_v, D_v]
+        h, match = self.fuse(h_a, h_v)  # [B, N, D]
+        z_a = self.adapter(h)  # [B, N_g, D_llm]
+        z_t = Embeds(self.language_model.embed(ids).to(z_a.values.dtype), mask)  # [B, L, D_llm]
+        prefixes = self.prefixes(z_a, h_a.values.shape[1], captions)  # [B, P, D_llm] each
+        logits, *teacher = self.language_model.branches(prefixes, ids, mask)  # [B, L, V] each
         guided = self.guide and self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
         tags = self.encoder.tag_logits(h_a) if hasattr(self.encoder, "tag_logits") else None
-        return Trace(h_a, z_a, z_t, logits, guided, tags)
+        return Trace(h_a, z_a, z_t, logits, guided, tags, h_v, match, teacher[0] if teacher else None)
 
     @torch.inference_mode()
-    def caption(self, sound: dict[str, Tensor], *, use_guide: bool = True, **decoding: Any) -> Decoded:
+    def caption(
+        self,
+        sound: dict[str, Tensor],
+        *,
+        video: dict[str, Tensor] | None = None,
+        captions: Captions | None = None,
+        use_guide: bool = True,
+        **decoding: Any,
+    ) -> Decoded:
         """Captions of a batch of clips. decoding: beams, max_new_tokens, ... of `LanguageModel.generate`."""
         h_a = self.listen(sound)  # [B, N_a, D]
-        z_a = self.adapter(h_a)  # [B, N_g, D_llm]
-        prefix = self.prompt.build(self.language_model, z_a)  # [B, P, D_llm]
+        h, _ = self.fuse(h_a, self.watch(video, h_a))  # [B, N, D]
+        z_a = self.adapter(h)  # [B, N_g, D_llm]
+        prefix = self.prefixes(z_a, h_a.values.shape[1], captions)[-1]  # [B, P, D_llm]
         guides = []
         if self.guide and use_guide:
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))

@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from earwitness.decoding.packing import pack_right
+from earwitness.decoding.packing import pack_right, stack_rows
 from earwitness.embeds import Embeds, length_mask
 
 
@@ -66,9 +66,11 @@ class LanguageModel(nn.Module):
         )
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, *, dtype: str | torch.dtype = "auto") -> Self:
-        """A model and its tokenizer by Hugging Face name or from a folder."""
-        model = cls.auto_class.from_pretrained(name_or_folder, dtype=dtype)
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, dtype: str | torch.dtype = "auto", **loading: Any
+    ) -> Self:
+        """A model and its tokenizer by Hugging Face name or from a folder. loading: for transformers."""
+        model = cls.auto_class.from_pretrained(name_or_folder, dtype=dtype, **loading)
         return cls(model, AutoTokenizer.from_pretrained(name_or_folder))
 
     @classmethod
@@ -189,6 +191,11 @@ class LanguageModel(nn.Module):
         logits at padding mean nothing.
         """
         raise NotImplementedError
+
+    def branches(self, prefixes: Sequence[Embeds], ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """`logits` of the same captions after each of several prefixes, computed as one padded batch."""
+        count = len(prefixes)
+        return self.logits(stack_rows(prefixes), ids.repeat(count, 1), mask.repeat(count, 1)).chunk(count)
 
     def forward(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
         return self.logits(prefix, ids, mask)

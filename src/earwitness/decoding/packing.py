@@ -1,8 +1,11 @@
-"""Left padding, so that the last position of every row is its last real token."""
+"""Padding: on the left, so that the last position of every row is its last real token; batches joined."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 
 from earwitness.embeds import Embeds
 
@@ -22,3 +25,27 @@ def pack_right(x: Embeds) -> Embeds:
     mask = x.mask.gather(1, order)
     values = x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1]))
     return Embeds(values.masked_fill(~mask[..., None], 0.0), mask)  # nothing odd at padding, such as nan
+
+
+def stack_rows(batches: Sequence[Embeds]) -> Embeds:
+    """The rows of several batches one below the other, the shorter ones padded on the right."""
+    longest = max(x.mask.shape[1] for x in batches)
+    padded = [_lengthened(x, longest) for x in batches]
+    return Embeds(torch.cat([x.values for x in padded]), torch.cat([x.mask for x in padded]))
+
+
+def choose_rows(first: Sequence[bool], a: Embeds, b: Embeds) -> Embeds:
+    """Row i of a where first[i], else of b. Where all rows are of one batch, that batch as it is."""
+    if all(first):
+        return a
+    if not any(first):
+        return b
+    longest = max(a.mask.shape[1], b.mask.shape[1])
+    a, b = _lengthened(a, longest), _lengthened(b, longest)
+    rows = torch.tensor(list(first), device=a.mask.device)[:, None]
+    return Embeds(torch.where(rows[..., None], a.values, b.values), torch.where(rows, a.mask, b.mask))
+
+
+def _lengthened(x: Embeds, length: int) -> Embeds:
+    missing = length - x.mask.shape[1]
+    return Embeds(F.pad(x.values, (0, 0, 0, missing)), F.pad(x.mask, (0, missing)))

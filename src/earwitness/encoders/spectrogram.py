@@ -115,6 +115,8 @@ class SpectrogramEncoder(nn.Module):
     front_end: a key of FRONT_ENDS. token_order: a key of TOKEN_ORDERS.
     """
 
+    sample_rate = features.SAMPLE_RATE
+
     def __init__(
         self,
         *,

@@ -8,17 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from earwitness.build import restore_tuning, towers
 from earwitness.config import Losses
 from earwitness.embeds import Embeds
 from earwitness.encoders.conv import clip_logits
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
 from earwitness.losses.info_nce import info_nce
+from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
 from earwitness.model import AudioCaptioningModel, Trace
+from earwitness.training.rag_distillation import distillation, distillation_released, one_more
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
-    """The losses of LAMB that have a weight (Eq. 6-9, 13-14). ids, mask: [B, L]."""
+    """The losses of caption and alignment that have a weight (LAMB Eq. 6-9, 13-14). ids, mask: [B, L]."""
     out: dict[str, Tensor] = {}
     smoothing = weights.label_smoothing
     if weights.caption:
@@ -38,6 +41,12 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
         )
     if weights.info_nce:
         out["info_nce"] = info_nce(zbar_a, zbar_t, weights.temperature)
+    if weights.retrieval_caption:
+        if trace.teacher_logits is None:
+            raise ValueError("losses.retrieval_caption needs batches with retrieved captions")
+        out["retrieval_caption"] = caption_cross_entropy(
+            trace.teacher_logits, ids, mask, label_smoothing=smoothing
+        )
     return out
 
 
@@ -59,13 +68,16 @@ class Task(nn.Module):
 
     accepts_loss_kwargs = False
 
-    def __init__(self) -> None:
+    def __init__(self, model: AudioCaptioningModel) -> None:
+        """Whatever stages before froze, the towers of the model are trained as its config says."""
         super().__init__()
-        self._frozen: tuple[nn.Module, ...] = ()
+        restore_tuning(model)
+        frozen = towers(model.config)["language_model"].tune == "freeze"  # the encoders see to themselves
+        self._frozen: tuple[nn.Module, ...] = (model.language_model,) if frozen else ()
 
     def freeze(self, *parts: nn.Module) -> None:
         """Frozen means frozen: no gradient, and eval mode, so that batch norms keep their statistics too."""
-        self._frozen = parts
+        self._frozen += parts
         for part in parts:
             part.requires_grad_(False)
         self.train(self.training)
@@ -86,7 +98,7 @@ class TaggingTask(Task):
     """The encoder's tags on composed scenes."""
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
-        super().__init__()
+        super().__init__(model)
         self.encoder = model.encoder
 
     def forward(self, sound: dict[str, Tensor], token_tags: Tensor, **_: Any) -> dict[str, Tensor]:
@@ -103,7 +115,7 @@ class LanguageTask(Task):
     """The language model on caption text alone; the prefix is its own start-of-sentence embedding."""
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
-        super().__init__()
+        super().__init__(model)
         self.language_model, self.smoothing = model.language_model, weights.label_smoothing
 
     def forward(self, ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
@@ -114,18 +126,37 @@ class LanguageTask(Task):
 
 
 class CaptioningTask(Task):
-    """Everything: captions, guided captions, alignment, and tags where the batch knows them."""
+    """Everything: captions, guided captions, alignment, distillation, and tags where the batch knows them.
+
+    A batch may hold `video` (see `AudioCaptioningModel.watch`) and `captions`, those retrieved for each clip.
+    """
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
-        super().__init__()
+        super().__init__(model)
         self.model, self.weights = model, weights
+        self.released = model.config.fidelity == "released"
 
     def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **known: Any) -> dict[str, Tensor]:
-        trace = self.model(sound, ids, mask)
-        losses = captioning_losses(trace, ids, mask, self.weights)
-        if self.weights.tagging and "token_tags" in known:
+        weights = self.weights
+        if self.released and weights.distillation:
+            ids, mask = one_more(ids, mask)
+        trace = self.model(sound, ids, mask, video=known.get("video"), captions=known.get("captions"))
+        losses = captioning_losses(trace, ids, mask, weights)
+        if weights.ot_alignment:
+            losses["ot_alignment"] = self.ot_alignment(trace)
+        if weights.distillation:
+            losses["distillation"] = (distillation_released if self.released else distillation)(trace, mask)
+        if weights.tagging and "token_tags" in known:
             losses["tagging"] = scene_tagging_loss(trace.tag_logits, trace.h_a.mask, known["token_tags"])
-        return self.total(losses, self.weights.model_dump(include=set(losses)))
+        return self.total(losses, weights.model_dump(include=set(losses)))
+
+    def ot_alignment(self, trace: Trace) -> Tensor:
+        """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""
+        similarity, log_plan = trace.match
+        scale = getattr(self.model.fusion, "logit_scale", None)
+        if scale is not None:
+            return ot_alignment_loss_released(similarity, log_plan, scale)
+        return ot_alignment_loss(similarity, log_plan, self.weights.temperature)
 
 
 TASKS: dict[str, type[Task]] = {

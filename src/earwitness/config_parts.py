@@ -1,0 +1,276 @@
+"""The sections of a preset that fill the model's slots, one class a kind of part.
+
+A part's `fidelity` is that of the whole model unless it says otherwise. Numbers default to the papers'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fidelity = Literal["paper", "released"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lora(Section):
+    """LoRA (Hu et al. 2021): W + alpha / r * B A on the named projections."""
+
+    r: int = Field(8, ge=1)
+    alpha: float = 32
+    dropout: float = Field(0.1, ge=0, lt=1)
+    targets: list[str] = ["q_proj", "v_proj"]
+
+
+class Tower(Section):
+    """A pre-trained part: where its weights come from and what training does with them."""
+
+    source: str | None = None  # hub name or folder; None: random weights, all of them saved in the checkpoint
+    tune: Literal["freeze", "lora", "full"] = "full"
+    lora: Lora = Lora()
+
+    @model_validator(mode="after")
+    def _lora_needs_targets(self) -> Tower:
+        if self.tune == "lora" and not self.lora.targets:
+            raise ValueError("lora needs at least one target")
+        return self
+
+
+class ConvConfig(Tower):
+    kind: Literal["conv"]
+    tags: list[str] = []
+    widths: list[int] = [48, 96, 192]
+    depths: list[int] = [1, 2, 3]
+    dim: int = 256
+    dropout: float = 0.1
+
+    @model_validator(mode="after")
+    def _own_weights(self) -> ConvConfig:
+        if self.source is not None:
+            raise ValueError(
+                "source: no weights of the conv encoder are published; it is part of a checkpoint"
+            )
+        if self.tune == "lora":
+            raise ValueError("tune: lora needs linear projections, which the conv encoder has not")
+        return self
+
+
+class TransformerSizes(Tower):
+    """What CED and Dasheng share. Sizes come from `size`, or number by number, or else from the weights."""
+
+    dim: int | None = Field(None, ge=1)
+    depth: int | None = Field(None, ge=1)
+    heads: int | None = Field(None, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    front_end: Literal["log_mel", "fbank", "padded_fbank"] = "log_mel"
+
+    @model_validator(mode="after")
+    def _sizes_are_known(self) -> TransformerSizes:
+        numbers = [n for n in ("dim", "depth", "heads") if getattr(self, n) is not None]
+        size = getattr(self, "size", None)
+        if size is not None and numbers:
+            raise ValueError(f"size says it all; leave out {', '.join(numbers)}")
+        if self.source is None and size is None and len(numbers) < 3:
+            raise ValueError(
+                "needs source (weights), or size, or all of dim, depth and heads (random weights)"
+            )
+        if self.source is not None and (self.dim or self.depth or self.dropout):
+            raise ValueError("dim, depth and dropout are for random weights; source brings its own sizes")
+        if self.dim and self.heads and self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        return self
+
+
+class CedConfig(TransformerSizes):
+    kind: Literal["ced"]
+    size: Literal["tiny", "mini", "small", "base"] | None = None
+    token_order: Literal["frequency", "time", "band_average"] | None = None  # None: time; released: frequency
+    chunk_frames: int | None = Field(None, ge=16)  # None: 1012, or what the weights were made for
+    fidelity: Fidelity | None = None
+
+
+class DashengConfig(TransformerSizes):
+    kind: Literal["dasheng"]
+    size: Literal["base", "0.6B", "1.2B"] | None = None
+    chunk_frames: int | None = Field(None, ge=4)
+
+    @model_validator(mode="after")
+    def _length_of_weights(self) -> DashengConfig:
+        if self.source is not None and self.chunk_frames is not None:
+            raise ValueError("chunk_frames is for random weights; source brings its own")
+        return self
+
+
+class ClipConfig(Tower):
+    """CLIP's image tower on sampled frames; frames that were encoded before pass through as they are."""
+
+    kind: Literal["clip"]
+    tune: Literal["freeze", "lora", "full"] = "freeze"
+    projected: bool = (
+        True  # the features CLIP compares with text (ViT-L/14: 768), else the pooled ones (1024)
+    )
+    config: dict[str, Any] | None = None  # of transformers' CLIPVisionModel, for random weights
+    frames_per_second: float = Field(2.0, gt=0)  # LAVCap: 20 a 10 s clip
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ClipConfig:
+        if (self.source is None) == (self.config is None):
+            raise ValueError(
+                "a vision tower needs either source (weights) or config (random weights), not both"
+            )
+        return self
+
+
+class CachedFramesConfig(Section):
+    """Frame features computed before; no tower is loaded."""
+
+    kind: Literal["cached"]
+    dim: int = Field(768, ge=1)
+    frames_per_second: float = Field(2.0, gt=0)
+
+
+class OtAttentionConfig(Section):
+    kind: Literal["ot_attention"]
+    epsilon: float = Field(0.1, gt=0)
+    iterations: int = Field(50, ge=1)
+    row_normalized: bool = False
+    fidelity: Fidelity | None = None
+
+
+class CrossAttentionConfig(Section):
+    kind: Literal["cross_attention"]
+    layers: int = Field(2, ge=1)
+    heads: int = Field(12, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class JointConfig(Section):
+    kind: Literal["joint"]
+    layers: int = Field(2, ge=1)
+    heads: int = Field(12, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class QFormerFusionConfig(Section):
+    kind: Literal["qformer"]
+    queries: int = Field(32, ge=1)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(12, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class ConcatConfig(Section):
+    kind: Literal["concat"]
+
+
+class AudioOnlyConfig(Section):
+    kind: Literal["audio_only"]
+
+
+class VisualOnlyConfig(Section):
+    kind: Literal["visual_only"]
+
+
+class LinearConfig(Section):
+    kind: Literal["linear"]
+
+
+class TwoStreamConfig(Section):
+    kind: Literal["two_stream"]
+    semantic_queries: int = 8
+    temporal_queries: int = 8
+    global_queries: int = 32
+    kernels: list[int] = [3, 5, 7]
+    gru_layers: int = 2
+    heads: int = 8
+
+
+class QFormerConfig(Section):
+    """Windowed Q-Former; its projection into the language model's space is part of it."""
+
+    kind: Literal["qformer"]
+    window: int = Field(17, ge=1)  # tokens
+    queries: int = Field(1, ge=1)  # a window
+    hidden: int = Field(768, ge=1)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(12, ge=1)
+    feed_forward: int | None = None  # None: 4 hidden
+    dropout: float = Field(0.1, ge=0, lt=1)
+    fidelity: Fidelity | None = None
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> QFormerConfig:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        return self
+
+
+class FftConfig(Section):
+    """spectral: a gain per frequency that is learnt (ours), in place of one map for all (the paper's)."""
+
+    kind: Literal["fft"]
+    fidelity: Fidelity | None = None
+    spectral: bool = False
+    bins: int = Field(32, ge=2)  # of the spectral form
+
+    @model_validator(mode="after")
+    def _one_form(self) -> FftConfig:
+        if self.spectral and self.fidelity == "released":
+            raise ValueError("spectral: true is ours; it has no released form")
+        return self
+
+
+class LanguageModelConfig(Tower):
+    kind: Literal["causal", "seq2seq"] = "causal"
+    config: dict[str, Any] | None = None  # transformers config for random weights
+    quantize: Literal["4bit", "8bit"] | None = None  # how the frozen weights are held (needs bitsandbytes)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> LanguageModelConfig:
+        if (self.source is None) == (self.config is None):
+            raise ValueError(
+                "a language model needs either source (weights) or config (random weights), not both"
+            )
+        if self.quantize and self.source is None:
+            raise ValueError("quantize needs source: random weights are not worth quantizing")
+        if self.quantize and self.tune == "full":
+            raise ValueError(
+                "quantize does not go with tune: full; quantized weights cannot be trained (use lora)"
+            )
+        known = (self.config or {}).get("model_type")
+        if known in ENCODER_DECODERS and self.kind == "causal":
+            raise ValueError(f"kind: causal does not go with config.model_type {known}; use kind: seq2seq")
+        return self
+
+
+ENCODER_DECODERS = ("bart", "mbart", "t5", "mt5", "pegasus", "marian")
+
+
+class GuideConfig(Section):
+    distance: Literal["squared_l2", "l1", "cosine"] = "squared_l2"
+    beta: float = 0.1
+
+
+class RetrievalConfig(Section):
+    """Captions of similar sounds in the prompt (DistillCaps)."""
+
+    prompt: str = "Similar audios sound like:\n\n<captions>\n\nDescribe the detail of this audio:<audio>"
+    count: int = Field(3, ge=1)  # captions retrieved for a clip
+
+
+Encoder = Annotated[ConvConfig | CedConfig | DashengConfig, Field(discriminator="kind")]
+Vision = Annotated[ClipConfig | CachedFramesConfig, Field(discriminator="kind")]
+Fusion = Annotated[
+    OtAttentionConfig
+    | CrossAttentionConfig
+    | JointConfig
+    | QFormerFusionConfig
+    | ConcatConfig
+    | AudioOnlyConfig
+    | VisualOnlyConfig,
+    Field(discriminator="kind"),
+]
+Adapter = Annotated[LinearConfig | TwoStreamConfig | QFormerConfig | FftConfig, Field(discriminator="kind")]

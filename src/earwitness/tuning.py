@@ -1,0 +1,53 @@
+"""What training does with a tower: freeze it, train LoRA beside it, or train all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from earwitness.config_parts import Tower
+
+_LORA = "lora_"  # in the names of the tensors that peft adds
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def prepare(tower: Any, section: Tower) -> Any:
+    """Injects LoRA where the section asks for it, and says which parameters are trained. Returns the tower.
+
+    Raises ValueError if none of the named projections is there.
+    """
+    if section.tune == "lora":
+        from peft import LoraConfig, inject_adapter_in_model  # seconds to import
+
+        lora = section.lora
+        settings = LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets
+        )
+        inject_adapter_in_model(settings, tower)
+    restore(tower, section)
+    return tower
+
+
+def restore(tower: nn.Module, section: Tower) -> None:
+    """requires_grad of every parameter as the section says, whatever a stage of training made of it."""
+    if section.tune == "freeze" and hasattr(tower, "freeze"):
+        tower.freeze()  # type: ignore[operator]
+        return
+    for name, parameter in tower.named_parameters():
+        trained = section.tune == "full" or (section.tune == "lora" and _LORA in name)
+        # quantized weights are integers, which take no gradient
+        parameter.requires_grad_(trained and parameter.is_floating_point())
+
+
+def is_borrowed(section: Tower, name: str, released: bool = False) -> bool:
+    """Whether this tensor of a tower stays as its source has it, and need not be saved.
+
+    The statistics of batch norms are saved with any trained encoder; in released fidelity they move even
+    where it is frozen.
+    """
+    if section.source is None or section.tune == "full":
+        return False
+    if name.endswith(_STATISTICS) and (section.tune == "lora" or released):
+        return False
+    return _LORA not in name
