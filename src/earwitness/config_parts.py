@@ -20,7 +20,7 @@ class Lora(Section):
     """LoRA (Hu et al. 2021): W + alpha / r * B A on the named projections."""
 
     r: int = Field(8, ge=1)
-    alpha: float = 32
+    alpha: int = 32
     dropout: float = Field(0.1, ge=0, lt=1)
     targets: list[str] = ["q_proj", "v_proj"]
 

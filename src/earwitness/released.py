@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from earwitness import tuning
 from earwitness.adapters.fft import fft_state_from_released
 from earwitness.adapters.qformer import qformer_state_from_released
 from earwitness.checkpoint import CheckpointError, trained_tensors
@@ -77,7 +78,10 @@ def fill_released(
 ) -> AudioCaptioningModel:
     """As `load_released`, from a state dict."""
     converted, own = LAYOUTS[layout](state), model.state_dict()
-    faults = [f"missing {name}" for name in trained_tensors(model) if name not in converted]
+    # Checkpoints of trained parameters alone lack the batch norm's statistics: those of the source then stay.
+    optional = tuning.STATISTICS if model.config.encoder.source is not None else ()
+    needed = [name for name in trained_tensors(model) if not name.endswith(optional)]
+    faults = [f"missing {name}" for name in needed if name not in converted]
     faults += [f"unexpected {name}" for name in converted if name not in own]
     faults += [
         f"{name} is {list(tensor.shape)}, the config says {list(own[name].shape)}"

@@ -9,7 +9,7 @@ from torch import nn
 from earwitness.config_parts import Tower
 
 _LORA = "lora_"  # in the names of the tensors that peft adds
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def prepare(tower: Any, section: Tower) -> Any:
@@ -48,6 +48,6 @@ def is_borrowed(section: Tower, name: str, released: bool = False) -> bool:
     """
     if section.source is None or section.tune == "full":
         return False
-    if name.endswith(_STATISTICS) and (section.tune == "lora" or released):
+    if name.endswith(STATISTICS) and (section.tune == "lora" or released):
         return False
     return _LORA not in name

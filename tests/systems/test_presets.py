@@ -1,0 +1,208 @@
+"""Every preset and every row of docs/ablations.md: built tiny, trained, saved, reloaded, captioning."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from earwitness.build import build_model
+from earwitness.checkpoint import load_checkpoint, save_checkpoint
+from earwitness.config import Losses, ModelConfig, list_presets, load_preset
+from earwitness.training.objective import CaptioningTask
+from earwitness.training.run import train_tokenizer
+
+CAPTIONS = ["a dog barks and a man speaks", "rain falls on a roof", "birds sing while wind blows"]
+RETRIEVED = [["a dog barks"], ["rain falls", "water drips on a roof"], []]
+SYSTEMS = [name for name in list_presets() if name != "mini"]
+TINY_LLAMA = {"model_type": "llama", "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2} | {
+    "num_attention_heads": 2,
+    "tie_word_embeddings": False,
+}
+TINY_BART = {
+    "model_type": "bart",
+    "d_model": 24,
+    "max_position_embeddings": 128,
+    "decoder_start_token_id": 1,
+} | {
+    f"{side}_{what}": n
+    for side in ("encoder", "decoder")
+    for what, n in [("layers", 1), ("ffn_dim", 32), ("attention_heads", 2)]
+}
+TINY_CLIP = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2} | {
+    "image_size": 32,
+    "patch_size": 16,
+    "projection_dim": 20,
+}
+
+
+def ablations() -> list[Any]:
+    """(preset, overrides) of each row of the page."""
+    page = Path(__file__).parents[2] / "docs" / "ablations.md"
+    rows = [line.split("|")[1:-1] for line in page.read_text("utf-8").splitlines() if line.startswith("|")]
+    found = [(t, r, p.strip(), re.findall(r"`([^`]+)`", o)) for t, r, p, o in rows if p.strip() in SYSTEMS]
+    return [pytest.param(p, o, id=f"{t.strip()}: {r.strip()}") for t, r, p, o in found]
+
+
+def tiny(preset: str, overrides: list[str] = []) -> tuple[ModelConfig, Losses]:  # noqa: B006
+    """The preset's model with every width shrunk and random weights, and the losses of its last stage."""
+    loaded = load_preset(preset, overrides)
+    data = loaded.model.model_dump()
+    data["encoder"] |= {"source": None, "size": None, "dim": 24, "depth": 1, "heads": 2}
+    if data["vision"] and data["vision"]["kind"] == "clip":
+        data["vision"] |= {"source": None, "config": TINY_CLIP}
+    if data["fusion"] and "heads" in data["fusion"]:
+        data["fusion"]["heads"] = 2
+    for adapter in data["adapter"]:
+        adapter |= {"heads": 2} if "heads" in adapter else {}
+        adapter |= {"hidden": 24} if "hidden" in adapter else {}
+    config = TINY_BART if data["language_model"]["kind"] == "seq2seq" else TINY_LLAMA
+    data["language_model"] |= {"source": None, "config": config}
+    return ModelConfig.model_validate(data), loaded.stages[-1].losses
+
+
+def build(config: ModelConfig) -> Any:
+    torch.manual_seed(0)
+    model = build_model(config, train_tokenizer(CAPTIONS, 300))
+    for name, parameter in model.named_parameters():  # large enough that captions depend on the sound
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
+        elif "beta" in name:
+            parameter.data.fill_(0.01)
+    return model.eval()
+
+
+def batch(model: Any, *, equal: bool = False) -> dict[str, Any]:
+    """Three clips of different length (or of one), with frames and retrieved captions if need be."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([19_200, 19_200, 19_200] if equal else [19_200, 14_000, 16_000])
+    waveforms = 0.1 * torch.randn(3, 19_200, generator=generator)
+    waveforms *= torch.arange(19_200) < lengths[:, None]
+    inputs: dict[str, Any] = {"sound": {"waveforms": waveforms, "lengths": lengths}}
+    if model.vision is not None:
+        frames = torch.randn(3, 3, 3, 32, 32, generator=generator)
+        inputs["video"] = {"frames": frames, "counts": torch.tensor([3, 3, 3] if equal else [3, 2, 1])}
+    if model.retrieval_prompt is not None:
+        inputs["captions"] = RETRIEVED
+    return inputs
+
+
+def row(inputs: dict[str, Any], i: int) -> dict[str, Any]:
+    """One clip alone, nothing padded."""
+    length = int(inputs["sound"]["lengths"][i])
+    sound = inputs["sound"]
+    one: dict[str, Any] = {
+        "sound": {"waveforms": sound["waveforms"][i : i + 1, :length], "lengths": sound["lengths"][i : i + 1]}
+    }
+    if "video" in inputs:
+        count = int(inputs["video"]["counts"][i])
+        one["video"] = {
+            "frames": inputs["video"]["frames"][i : i + 1, :count],
+            "counts": inputs["video"]["counts"][i : i + 1],
+        }
+    if "captions" in inputs:
+        one["captions"] = inputs["captions"][i : i + 1]
+    return one
+
+
+@pytest.mark.parametrize("preset, overrides", [pytest.param(p, [], id=p) for p in SYSTEMS] + ablations())
+def test_trains_saves_and_reloads(preset, overrides, tmp_path):
+    config, weights = tiny(preset, overrides)
+    model = build(config)
+    inputs = batch(model, equal=config.fidelity == "released")
+    ids, mask = model.language_model.encode_captions(CAPTIONS)
+    task = CaptioningTask(model, weights).train()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], 1e-3)
+    for _ in range(2):
+        out = task(**inputs, ids=ids, mask=mask)
+        settings = {"temperature", "sigma", "label_smoothing"}
+        assert {k for k, w in weights.model_dump(exclude=settings).items() if w} == set(out) - {"loss"}
+        assert all(value.isfinite() for value in out.values()), out
+        optimizer.zero_grad()
+        out["loss"].backward()
+        optimizer.step()
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    for slot in ("encoder", "language_model"):
+        tune = getattr(config, slot).tune
+        names = {name for name in moved if name.startswith(f"{slot}.")}
+        unheard = slot == "encoder" and config.fusion is not None and config.fusion.kind == "visual_only"
+        assert (tune == "freeze" or unheard) == (not names)
+        assert tune != "lora" or all("lora_" in name for name in names)
+    save_checkpoint(task.eval().model, tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    for beams in (1, 2):
+        first = model.eval().caption(**inputs, beams=beams, max_new_tokens=8)
+        again = loaded.caption(**inputs, beams=beams, max_new_tokens=8)
+        assert first.texts == again.texts
+        torch.testing.assert_close(first.scores, again.scores)
+
+
+@pytest.mark.parametrize("preset", [name for name in SYSTEMS if not name.endswith("-released")])
+def test_a_clip_alone_equals_the_clip_in_a_batch(preset):
+    model = build(tiny(preset)[0])
+    inputs = batch(model)
+    ids, mask = model.language_model.encode_captions(CAPTIONS)
+    with torch.no_grad():
+        together = model(**inputs, ids=ids, mask=mask)
+    for i in range(3):
+        length = int(mask[i].sum())
+        with torch.no_grad():
+            alone = model(**row(inputs, i), ids=ids[i : i + 1, :length], mask=mask[i : i + 1, :length])
+        largest = alone.logits.abs().max().item()
+        for name in ("logits", "guided_logits", "teacher_logits"):
+            a, b = getattr(alone, name), getattr(together, name)
+            assert (a is None) == (b is None)
+            if a is not None:
+                torch.testing.assert_close(a[0], b[i, :length], rtol=1e-4, atol=1e-4 * largest)
+    for beams in (1, 3):
+        both = model.caption(**inputs, beams=beams, max_new_tokens=8)
+        for i in range(3):
+            one = model.caption(**row(inputs, i), beams=beams, max_new_tokens=8)
+            assert one.texts == both.texts[i : i + 1]
+            assert one.scores.item() == pytest.approx(both.scores[i].item(), abs=1e-4)
+
+
+def test_a_sound_without_video_is_captioned_by_a_model_that_could_watch():
+    model = build(tiny("lavcap")[0])
+    inputs = batch(model)
+    decoded = model.caption(inputs["sound"], max_new_tokens=5)
+    assert len(decoded.texts) == 3 and decoded.scores.isfinite().all()
+
+
+def test_a_clip_without_retrieved_captions_is_its_own_teacher():
+    model = build(tiny("distillcaps")[0])
+    ids, mask = model.language_model.encode_captions(CAPTIONS)
+    trace = model(**batch(model), ids=ids, mask=mask)
+    torch.testing.assert_close(trace.teacher_logits[2], trace.logits[2], rtol=1e-4, atol=1e-4)
+    assert (trace.teacher_logits[0] - trace.logits[0]).abs().max() > 1e-2
+
+
+def test_only_trained_tensors_are_saved_beside_a_borrowed_language_model(tmp_path):
+    config, _ = tiny("loae")
+    first = build(config)
+    first.language_model.tokenizer.save_pretrained(tmp_path / "llama")
+    plain = build(
+        config.model_copy(
+            update={"language_model": config.language_model.model_copy(update={"tune": "full"})}
+        )
+    )
+    plain.language_model.model.save_pretrained(tmp_path / "llama")
+    language_model = {"source": str(tmp_path / "llama"), "tune": "lora", "lora": {"r": 2}}
+    data = config.model_dump() | {"language_model": language_model}
+    model = build_model(ModelConfig.model_validate(data)).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    save_checkpoint(model, tmp_path / "checkpoint")
+    saved = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    borrowed = [name for name in saved if name.startswith("language_model.") and "lora_" not in name]
+    assert not borrowed and any(name.startswith("language_model.") for name in saved)
+    inputs = batch(model)
+    loaded = load_checkpoint(tmp_path / "checkpoint")
+    first, again = (m.caption(**inputs, max_new_tokens=8) for m in (model, loaded))
+    assert first.texts == again.texts and torch.equal(first.scores, again.scores)
