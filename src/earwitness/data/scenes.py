@@ -261,6 +261,4 @@ def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int
     """Cuts a scene into one span a phase, neighbours overlapping a little."""
     edges = np.concatenate([[0.0], np.cumsum(rng.dirichlet(np.full(phases, 4.0)))]) * frames
     overlap = int(rng.integers(0, 40))
-    return [
-        (max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in pairwise(edges)
-    ]
+    return [(max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in pairwise(edges)]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from earwitness.build import build_model
 from earwitness.checkpoint import save_checkpoint
@@ -83,7 +83,7 @@ def _tokenizer(preset: Preset, out: Path) -> PreTrainedTokenizerFast | None:
     if not folder.is_dir():
         paths = [p for s in preset.stages for p in getattr(s.data, "captions", [])]
         train_tokenizer(read_captions(list(dict.fromkeys(paths)))).save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _with_tags(config: ModelConfig, sources: dict[str, SceneSource]) -> ModelConfig:

@@ -101,25 +101,29 @@ class ByLength(LengthGroupedSampler):
 class StageTrainer(Trainer):
     """Trainer that logs each named loss, averages weights, and evaluates tags by mean average precision."""
 
-    def __init__(self, *args: Any, stage: Stage, task: Task, average: WeightAverage | None, **kwargs: Any):
-        super().__init__(*args, model=task, **kwargs)
+    def __init__(self, *, stage: Stage, task: Task, average: WeightAverage | None, **kwargs: Any):
+        super().__init__(model=task, **kwargs)
         self.stage, self.average = stage, average
+        self.task: nn.Module = task  # what Trainer calls its model, never None
+        self.folder = Path(str(self.args.output_dir))
         self._named: dict[str, list[torch.Tensor]] = defaultdict(list)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self.optimizer is None:
             self.optimizer = torch.optim.AdamW(
-                parameter_groups(self.model, self.stage), lr=self.stage.learning_rate, betas=(0.9, 0.999)
+                parameter_groups(self.task, self.stage), lr=self.stage.learning_rate, betas=(0.9, 0.999)
             )
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        items = getattr(train_dataset or self.train_dataset, "items", ())
+        items: Any = getattr(train_dataset or self.train_dataset, "items", ())
         if len(items) and isinstance(items[0], str):
             return ByLength(self.stage.batch_size, [item.count(" ") for item in items], self.stage.seed)
         return super()._get_train_sampler(train_dataset)
 
-    def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(  # type: ignore[override]
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any
+    ) -> Any:
         output = model(**inputs)
         if model.training:
             for name, value in output.items():
@@ -132,7 +136,7 @@ class StageTrainer(Trainer):
             logs[f"loss/{name}"] = torch.stack(values).mean().item()
         self._named.clear()
         super().log(logs, *args, **kwargs)
-        with (Path(self.args.output_dir) / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.state.global_step, **logs}) + "\n")
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -140,7 +144,7 @@ class StageTrainer(Trainer):
         if self.average:
             self.average.swap()
         try:
-            metrics = evaluate_task(self.model, self.get_eval_dataloader(), self.args.device)
+            metrics = evaluate_task(self.task, self.get_eval_dataloader(), self.args.device)
             self._keep_best(metrics)
         finally:
             if self.average:
@@ -151,26 +155,26 @@ class StageTrainer(Trainer):
     def _keep_best(self, metrics: dict[str, float]) -> None:
         """Saves the weights that were just evaluated if no earlier ones were better: mAP, else the loss."""
         value = metrics.get("eval_map", -metrics["eval_loss"])
-        note = Path(self.args.output_dir) / "best.json"
+        note = self.folder / "best.json"
         if note.is_file() and json.loads(note.read_text())["value"] >= value:
             return
         weights = note.with_suffix(".safetensors")
-        save_model(self.model, str(weights) + ".part")
+        save_model(self.task, str(weights) + ".part")
         Path(str(weights) + ".part").replace(weights)  # in one piece, or not at all
         note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
 
     # A task shares tensors inside (tied embeddings), which Trainer's own plain save refuses.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir or ".")
+        folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(folder / "model.safetensors"))
+        save_model(self.task, str(folder / "model.safetensors"))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.model, str(Path(resume_from_checkpoint) / "model.safetensors"))
+        load_model(self.task, str(Path(resume_from_checkpoint) / "model.safetensors"))
 
 
 @torch.no_grad()
-def evaluate_task(task: nn.Module, batches: Any, device: torch.device) -> dict[str, float]:
+def evaluate_task(task: Any, batches: Any, device: torch.device) -> dict[str, float]:
     """Mean losses of a task over batches; for a task that knows tags, their mAP as well."""
     was_training = task.training
     task.eval()
@@ -205,7 +209,7 @@ def parameter_groups(task: nn.Module, stage: Stage) -> list[dict[str, Any]]:
     for name, parameter in task.named_parameters():
         if not parameter.requires_grad:
             continue
-        own = stage.encoder_learning_rate if ".encoder." in f".{name}" else None
+        own = stage.encoder_learning_rate if name.startswith(("encoder.", "model.encoder.")) else None
         decay = stage.weight_decay if parameter.ndim > 1 else 0.0
         groups[own or stage.learning_rate, decay].append(parameter)
     return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
@@ -254,8 +258,8 @@ def train_stage(
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(stage.seed)
-    model.requires_grad_(True)
-    task = TASKS[stage.task](model, stage.losses)
+    kind: Any = TASKS[stage.task]
+    task = kind(model, stage.losses)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
     average = WeightAverage(task, stage.average) if stage.average else None
     trainer = StageTrainer(
