@@ -1,10 +1,13 @@
 r"""The rules of the Penn Treebank tokenizer as regular expressions.
 
-They were found by running the tokenizer (CoreNLP 3.4.1) on some three million probe lines. As in the
-lexers that
-generators make, the longest match wins, the earlier rule on a tie, and text that a rule only looks ahead
-to counts
-towards its length: that is what settles "U.S." before "The", "don't" and "no. 5".
+They were found by running the tokenizer (CoreNLP 3.4.1) on some three million probe lines. The shapes of five
+kinds (telephone numbers, URLs, e-mail addresses, hyphenated words, smileys) were first written down from
+memory of its published grammar and then confirmed by probing; they are still to be derived anew from probes
+alone.
+
+As in the lexers that generators make, the longest match wins, the earlier rule on a tie, and text that a
+rule only looks ahead to counts towards its length: that is what settles "U.S." before "The", "don't" and
+"no. 5".
 
 A pattern's group 1 is the token; what follows it inside the pattern is looked ahead to.
 """
