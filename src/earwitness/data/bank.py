@@ -1,6 +1,6 @@
 """A bank: a folder of labelled source recordings plus manifest.csv, held in memory as mel frames.
 
-Decoding eight hours once (about two minutes on a core) and keeping 64 half-precision decibels per
+Decoding eight hours once and keeping 64 half-precision decibels per
 10 ms (0.4 GB) makes a scene cost a gather and an add, so that the model and not the loader is the limit.
 """
 

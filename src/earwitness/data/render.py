@@ -2,7 +2,7 @@
 
 Recordings are mixed as power mel spectrograms. Powers of independent sounds add on average, a room is an
 exponential decay per band, an equaliser a gain per band, and hiss a chi-square power per band and frame,
-so a batch of scenes is a gather, an add and a few products: about 2 ms a scene on a core.
+so a batch of scenes is a gather, an add and a few products (times: docs/LOG.md).
 """
 
 from __future__ import annotations

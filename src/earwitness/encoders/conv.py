@@ -1,4 +1,4 @@
-"""A small convolutional encoder: what learns best from a few hours of sound on two CPU cores.
+"""A small convolutional encoder, cheap enough to train on two CPU cores.
 
 Log-mel -> residual 3x3 convolutions that shrink time and frequency 16 times -> one token per 160 ms.
 Its tag head is trained on every token (scenes know when each recording sounds), so tags come with times.

@@ -12,7 +12,8 @@ def keep_freed_memory() -> None:
     """Tells glibc to keep freed blocks instead of returning them to the kernel; elsewhere it does nothing.
 
     Each step allocates the same hundreds of megabytes again; without this every page is faulted in anew
-    (measured on 2 cores, 2026-11-21: 43 -> 69 clips/s of the convolutional encoder).
+    (43 -> 69 clips/s of the convolutional encoder with the same settings
+    given through the environment, one run on two busy cores, 2026-11-21).
     """
     if sys.platform != "linux":
         return
