@@ -215,3 +215,10 @@ def test_wrong_settings_are_named():
         CedEncoder(dim=16, depth=1, heads=3)
     with pytest.raises(ValueError, match=r"waveforms must be \[B, S\]"):
         CedEncoder(dim=16, depth=1, heads=2)(torch.zeros(16_000))
+
+
+def test_tags_are_named_as_in_audioset():
+    names = CedEncoder(dim=16, depth=1, heads=2).tag_names
+    assert len(names) == len(set(names)) == 527
+    assert (names[0], names[74], names[137], names[526]) == ("Speech", "Dog", "Music", "Field recording")
+    assert CedEncoder(dim=16, depth=1, heads=2, classes=10).tag_names == []

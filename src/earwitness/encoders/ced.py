@@ -5,6 +5,8 @@ Dinkel et al. 2024, "CED: Consistent ensemble distillation for audio tagging", I
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -41,10 +43,11 @@ class CedEncoder(SpectrogramEncoder):
 
     dim, depth, heads: see SIZES. chunk_frames: frames attended to at once. A chunk of 1012 frames has 63
     steps, which leave its last 4 frames unheard; a multiple of 16 (1008) leaves none.
-    classes: of the tagging head. front_end: "log_mel" (what CED was trained on), "fbank" or
-    "padded_fbank" (LAVCap). token_order: "frequency" (as published), "time", or "band_average" (one token
-    a step). fidelity: "paper" masks padding and encodes every chunk; "released" does neither (see
-    `released_chunks`), attends to padding as to sound, and lets BatchNorm drift even when frozen.
+    classes: of the tagging head; AudioSet's have names, in `tag_names`. front_end: "log_mel" (what CED was
+    trained on), "fbank" or "padded_fbank" (LAVCap). token_order: "frequency" (as published), "time", or
+    "band_average" (one token a step). fidelity: "paper" masks padding and encodes every chunk; "released"
+    does neither (see `released_chunks`), attends to padding as to sound, and lets BatchNorm drift even when
+    frozen.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class CedEncoder(SpectrogramEncoder):
         if fidelity not in ("paper", "released"):
             raise ValueError(f"fidelity must be 'paper' or 'released', got {fidelity!r}")
         self.fidelity = fidelity
+        self.tag_names: list[str] = list(audioset_classes()) if classes == CLASSES else []
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, classes))
         if fidelity == "released":
             self.init_bn = nn.BatchNorm1d(features.N_MELS, momentum=0.01)
@@ -117,6 +121,13 @@ class CedEncoder(SpectrogramEncoder):
     def tag_probabilities(self, h_a: Embeds) -> Tensor:
         """Probability of each class in the clip: [B, 527]. The name that every tagging encoder has."""
         return self.tags(h_a)
+
+
+@lru_cache(maxsize=1)
+def audioset_classes() -> tuple[str, ...]:
+    """Names of AudioSet's classes in the order of the published heads."""
+    text = resources.files("earwitness.encoders").joinpath("audioset_classes.txt").read_text("utf-8")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def released_chunks(x: Tensor, size: int) -> Tensor:
