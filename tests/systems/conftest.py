@@ -63,6 +63,17 @@ class Released:
         rows = self.model.caption(sound, max_new_tokens=30, **options).texts
         return [until_end(row) for row in rows]
 
+    def check_logits(self, found: Tensor, mask: Tensor) -> None:
+        """Every logit at the captions [B, L, V], as a whole to 1e-4 relative, each to 1e-4 of the largest.
+
+        The reference is stored as multiples of a step, which is 3e-5 of its largest logit.
+        """
+        wanted = (self.expected["caption_logits"] * self.expected["caption_logits_step"]).float()[mask]
+        difference = found[mask] - wanted
+        assert found.shape[-1] == self.model.language_model.vocabulary_size == wanted.shape[-1]
+        assert difference.norm() <= 1e-4 * wanted.norm()
+        assert difference.abs().max() <= 1e-4 * wanted.abs().max()
+
     def check_gradients(self, loss: Tensor) -> None:
         """Norms of all gradients, to 1e-4 relative; nothing else is trained."""
         self.model.zero_grad()

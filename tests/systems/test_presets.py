@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from benchmarks.ablations.tables import page_rows
 from safetensors.torch import load_file
 
 from earwitness.build import build_model
@@ -41,11 +40,10 @@ TINY_CLIP = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1,
 
 
 def ablations() -> list[Any]:
-    """(preset, overrides) of each row of the page."""
-    page = Path(__file__).parents[2] / "docs" / "ablations.md"
-    rows = [line.split("|")[1:-1] for line in page.read_text("utf-8").splitlines() if line.startswith("|")]
-    found = [(t, r, p.strip(), re.findall(r"`([^`]+)`", o)) for t, r, p, o in rows if p.strip() in SYSTEMS]
-    return [pytest.param(p, o, id=f"{t.strip()}: {r.strip()}") for t, r, p, o in found]
+    """(preset, overrides) of each row of docs/ablations.md."""
+    rows = page_rows()
+    assert len(rows) > 25 and {row.preset for row in rows} <= set(SYSTEMS)
+    return [pytest.param(row.preset, list(row.overrides), id=f"{row.table}: {row.name}") for row in rows]
 
 
 def tiny(preset: str, overrides: list[str] = []) -> tuple[ModelConfig, Losses]:  # noqa: B006
