@@ -214,3 +214,21 @@ def test_mutated_files(listener, tmp_path):
 @pytest.mark.slow
 def test_many_mutated_files(listener, tmp_path):
     outcomes(listener, map(mutated, range(1_000, 1_500)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "numbers", [range(72), pytest.param(range(1_000, 1_500), marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_each_mutated_file_is_captioned_or_refused(numbers):
+    from earwitness import Captioner
+
+    refused = []
+    files = [data for _, data in map(mutated, numbers)]
+    captioner = Captioner.from_pretrained()
+    captions = captioner(files, beams=1, on_error=lambda source, error: refused.append(error.reason))
+    assert len(captions) == len(files)
+    heard = [caption for caption in captions if caption is not None]
+    assert len(heard) + len(refused) == len(files) and all(refused) and heard
+    for caption in heard:
+        assert caption.text.strip() and 0.0 <= caption.score <= 1.0
+        assert 0.0 <= caption.start < caption.end <= captioner.max_seconds + 0.1
