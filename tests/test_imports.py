@@ -22,7 +22,7 @@ LEVELS: list[list[str]] = [
     ],
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
-    ["config+config_parts+config_checks+sources+tuning+build+checkpoint+released"],
+    ["config+config_parts+config_checks+sources+tuning+build+checkpoint+released+export"],
     ["captioner"],
     ["training", "analysis", "serving"],
     ["cli"],
@@ -33,10 +33,11 @@ PLACES = {
     for room in rooms
     for module in room.split("+")
 }
-# The model's two conveniences hand over to the module that knows folders, when they are called.
+# The model's conveniences hand over to the module that knows folders, when they are called.
 EXCEPTIONS = {
     ("model", "from_pretrained", "earwitness.checkpoint"),
     ("model", "save_pretrained", "earwitness.checkpoint"),
+    ("model", "push_to_hub", "earwitness.export"),
 }
 HEAVY = {"torch", "transformers", "peft", "sentence_transformers", "scipy", "sklearn"}
 

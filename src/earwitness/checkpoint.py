@@ -8,6 +8,7 @@ half loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -50,7 +51,10 @@ def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
 def save_checkpoint(
     model: AudioCaptioningModel, folder: str | Path, *, half: bool = False, card: str | None = None
 ) -> None:
-    """Writes the folder. half: floating-point tensors as float16, for shipping."""
+    """Writes the folder. half: floating-point tensors as float16, for shipping.
+
+    card: the model card; default: the one the model was loaded with.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -61,6 +65,7 @@ def save_checkpoint(
     (folder / CONFIG).write_text(json.dumps(model.config.model_dump(), indent=1) + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors leaves it to its owner alone
     model.language_model.tokenizer.save_pretrained(folder)
+    card = card or model.card
     if card is not None:
         (folder / CARD).write_text(card, encoding="utf-8")
 
@@ -77,7 +82,7 @@ def resolve(name_or_folder: str | Path) -> Path:
     try:
         return Path(
             snapshot_download(
-                str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md", "*.model"]
+                str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md", "*.model", "*.jinja"]
             )
         )
     except Exception as error:
@@ -102,20 +107,36 @@ def load_checkpoint(
     except ValueError as error:
         raise ConfigError(f"{folder / CONFIG} is not valid JSON: {error}") from None
     config: ModelConfig = validated(ModelConfig, data, str(folder / CONFIG))
+    config = _beside(folder, config)
     own = config.language_model.source is None
     model = build_model(config, AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else None)
     try:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}") from None
-    _fill(model, tensors, folder)
+    fill(model, tensors, folder)
     for slot, part in model.named_children():  # a borrowed language model stays in its source's precision
         if slot != "language_model" or own:
             part.to(dtype)
+    if (folder / CARD).is_file():
+        model.card = (folder / CARD).read_text(encoding="utf-8")
     return model.eval()
 
 
-def _fill(model: AudioCaptioningModel, tensors: dict[str, Tensor], folder: Path) -> None:
+def _beside(folder: Path, config: ModelConfig) -> ModelConfig:
+    """A language model that lies in the checkpoint's own folder is named from there (export.save_merged)."""
+    section = config.language_model
+    if section.source is None or not (folder / section.source / CONFIG).is_file():
+        return config
+    section = section.model_copy(update={"source": str(folder / section.source)})
+    return config.model_copy(update={"language_model": section})
+
+
+def fill(model: AudioCaptioningModel, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Copies tensors into the model's trained ones, all of them or, with a CheckpointError, none.
+
+    source: where they are from, for the message.
+    """
     wanted = trained_tensors(model)
     faults = [f"missing {n}" for n in wanted if n not in tensors]
     faults += [f"unexpected {n}" for n in tensors if n not in wanted]
@@ -126,7 +147,7 @@ def _fill(model: AudioCaptioningModel, tensors: dict[str, Tensor], folder: Path)
     ]
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        raise CheckpointError(f"{folder} does not fit its config: {shown}")
+        raise CheckpointError(f"{source} does not fit the config: {shown}")
     with torch.no_grad():
         for name, tensor in tensors.items():
             wanted[name].copy_(tensor)

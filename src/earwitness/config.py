@@ -126,9 +126,12 @@ class Stage(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = 1.0
     average: float = Field(0.0, ge=0, lt=1)  # decay of an exponential moving average of the weights; 0: none
-    evaluate_every: int = 1000
-    workers: int = 1
+    evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
+    workers: int = Field(1, ge=0)
     seed: int = 0
+    bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU
+    gradient_checkpointing: bool = False  # of the language model, where it is trained
+    trainer: dict[str, Any] = {}  # more of transformers' TrainingArguments: fsdp, deepspeed, logging_steps ...
 
 
 class Preset(Section):

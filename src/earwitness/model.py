@@ -66,6 +66,7 @@ class AudioCaptioningModel(nn.Module):
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
+        self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
     def device(self) -> torch.device:
@@ -180,3 +181,9 @@ class AudioCaptioningModel(nn.Module):
         from earwitness.checkpoint import save_checkpoint
 
         save_checkpoint(self, folder, half=half, card=card)
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Uploads the checkpoint with its model card to the hub repository NAME; returns its address."""
+        from earwitness.export import push_to_hub
+
+        return push_to_hub(self, name, private=private)

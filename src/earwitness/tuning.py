@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from earwitness.config_parts import Tower
@@ -25,6 +26,9 @@ def prepare(tower: Any, section: Tower) -> Any:
             r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets
         )
         inject_adapter_in_model(settings, tower)
+        for name, parameter in tower.named_parameters():
+            if _LORA in name:  # else in the tower's precision, where AdamW's steps of 1e-6 round to nothing
+                parameter.data = parameter.data.float()
     restore(tower, section)
     return tower
 
@@ -38,6 +42,13 @@ def restore(tower: nn.Module, section: Tower) -> None:
         trained = section.tune == "full" or (section.tune == "lora" and _LORA in name)
         # quantized weights are integers, which take no gradient
         parameter.requires_grad_(trained and parameter.is_floating_point())
+
+
+def hold_borrowed(tower: nn.Module, section: Tower, dtype: torch.dtype) -> None:
+    """Casts the weights that stay as their source has them, and are only read; trained ones keep theirs."""
+    for name, parameter in tower.named_parameters():
+        if is_borrowed(section, name) and parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
 
 
 def is_borrowed(section: Tower, name: str, released: bool = False) -> bool:

@@ -18,6 +18,7 @@ COMMANDS = {
     "score": "earwitness.cli.score",
     "train": "earwitness.cli.train",
     "scenes": "earwitness.cli.scenes",
+    "export": "earwitness.cli.export",
 }
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)

@@ -14,25 +14,34 @@ from earwitness.embeds import Embeds
 from earwitness.encoders.conv import clip_logits
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
+from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce
+from earwitness.losses.modality_gap import modality_gap
 from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
 from earwitness.model import AudioCaptioningModel, Trace
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
-    """The losses of caption and alignment that have a weight (LAMB Eq. 6-9, 13-14). ids, mask: [B, L]."""
+    """The losses of caption and alignment that have a weight (LAMB Eq. 6-9, 13-14). ids, mask: [B, L].
+
+    Of a batch that is spread over processes, the mean over them is the loss of the whole batch.
+    """
     out: dict[str, Tensor] = {}
-    smoothing = weights.label_smoothing
+    tokens = share(mask.sum())
+
+    def cross_entropy(logits: Tensor) -> Tensor:
+        return tokens * caption_cross_entropy(logits, ids, mask, label_smoothing=weights.label_smoothing)
+
     if weights.caption:
-        out["caption"] = caption_cross_entropy(trace.logits, ids, mask, label_smoothing=smoothing)
+        out["caption"] = cross_entropy(trace.logits)
     if weights.guided_caption:
         if trace.guided_logits is None:
             raise ValueError("losses.guided_caption needs a guide in the model section")
-        out["guided_caption"] = caption_cross_entropy(
-            trace.guided_logits, ids, mask, label_smoothing=smoothing
-        )
+        out["guided_caption"] = cross_entropy(trace.guided_logits)
     zbar_a, zbar_t = trace.z_a.mean(), trace.z_t.mean()  # [B, D_llm]
+    if weights.cs_global or weights.info_nce:
+        zbar_a, zbar_t = gather_batch(zbar_a), gather_batch(zbar_t)
     if weights.cs_global:
         out["cs_global"] = cauchy_schwarz_divergence(zbar_a, zbar_t, weights.sigma)
     if weights.cs_token:
@@ -44,9 +53,7 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
     if weights.retrieval_caption:
         if trace.teacher_logits is None:
             raise ValueError("losses.retrieval_caption needs batches with retrieved captions")
-        out["retrieval_caption"] = caption_cross_entropy(
-            trace.teacher_logits, ids, mask, label_smoothing=smoothing
-        )
+        out["retrieval_caption"] = cross_entropy(trace.teacher_logits)
     return out
 
 
@@ -121,7 +128,7 @@ class LanguageTask(Task):
     def forward(self, ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
         start = self.language_model.embed(torch.full_like(ids[:, :1], self.language_model.bos_id))
         logits = self.language_model.logits(Embeds.full(start), ids, mask)
-        loss = caption_cross_entropy(logits, ids, mask, label_smoothing=self.smoothing)
+        loss = share(mask.sum()) * caption_cross_entropy(logits, ids, mask, label_smoothing=self.smoothing)
         return self.total({"language": loss}, {"language": 1.0})
 
 
@@ -145,10 +152,17 @@ class CaptioningTask(Task):
         if weights.ot_alignment:
             losses["ot_alignment"] = self.ot_alignment(trace)
         if weights.distillation:
-            losses["distillation"] = (distillation_released if self.released else distillation)(trace, mask)
+            if self.released:
+                losses["distillation"] = distillation_released(trace, mask)
+            else:
+                losses["distillation"] = share(mask.sum()) * distillation(trace, mask)
         if weights.tagging and "token_tags" in known:
             losses["tagging"] = scene_tagging_loss(trace.tag_logits, trace.h_a.mask, known["token_tags"])
-        return self.total(losses, weights.model_dump(include=set(losses)))
+        out = self.total(losses, weights.model_dump(include=set(losses)))
+        if not self.training:
+            gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
+            out |= {f"modality_gap_{name}": value for name, value in gap.items()}
+        return out
 
     def ot_alignment(self, trace: Trace) -> Tensor:
         """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""

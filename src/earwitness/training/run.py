@@ -24,6 +24,7 @@ from earwitness.training.scene_data import (
     SceneCollator,
     SceneSource,
     TextCollator,
+    Texts,
     read_captions,
 )
 from earwitness.training.trainer import train_stage
@@ -107,7 +108,12 @@ def _data(
         train_items = read_captions(stage.data.captions)
         known = set(train_items)
         validation = [c for c in read_captions(stage.data.validation_captions) if c not in known]
-        return Items(train_items), Items(validation), TextCollator(encode), TextCollator(encode)
+        return (
+            Texts(train_items, stage.data.epochs),
+            Items(validation),
+            TextCollator(encode),
+            TextCollator(encode),
+        )
     if isinstance(stage.data, SceneData):
         source = sources[stage.name]
         encoder = encode if stage.task == "captioning" else None

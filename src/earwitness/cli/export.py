@@ -1,0 +1,41 @@
+"""`earwitness export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
+    merged: Annotated[Path | None, typer.Option(help="Write a checkpoint with LoRA merged here.")] = None,
+    peft: Annotated[Path | None, typer.Option(help="Write LoRA as PEFT adapters here.")] = None,
+    push: Annotated[str | None, typer.Option(help="Upload the checkpoint to this hub repository.")] = None,
+    private: Annotated[bool, typer.Option(help="With --push: a private repository.")] = False,
+) -> None:
+    """Give a trained model away: merged, as PEFT adapters, or on the hub.
+
+    \b
+    earwitness export --model runs/lamb/model --merged lamb-merged
+    earwitness export --model runs/lamb/model --push someone/lamb
+    """
+    from earwitness import export as forms
+    from earwitness.config import ConfigError
+    from earwitness.model import AudioCaptioningModel
+
+    if not (merged or peft or push):
+        raise typer.BadParameter("say what to make: --merged, --peft or --push")
+    try:
+        loaded = AudioCaptioningModel.from_pretrained(model)
+        if push:
+            typer.echo(forms.push_to_hub(loaded, push, private=private))
+        if peft:
+            typer.echo("\n".join(map(str, forms.save_peft(loaded, peft))))
+        if merged:
+            forms.save_merged(loaded, merged)
+            typer.echo(str(merged))
+    except (ConfigError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None

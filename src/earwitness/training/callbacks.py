@@ -1,0 +1,168 @@
+"""What happens beside the steps: averaged weights, checkpoints that are whole, an end on request."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import TrainerCallback
+
+Tensors = dict[str, Tensor]
+
+LEAST_FREE = 16 * 2**20  # bytes; a writer that fails with less than this left failed for want of space
+
+
+class WeightAverage(TrainerCallback):
+    """Exponential moving average of the trained weights, batch-norm statistics included.
+
+    It is what is evaluated and handed on: on small data it generalises better than the last step.
+    weights: gives the live tensors by name.
+    """
+
+    FILE = "average.safetensors"
+
+    def __init__(self, weights: Callable[[], Tensors], decay: float):
+        self.weights, self.decay = weights, decay
+        self.average = {k: v.detach().clone() for k, v in self._live()}
+
+    def _live(self) -> Iterator[tuple[str, Tensor]]:
+        return ((k, v) for k, v in self.weights().items() if v.is_floating_point())
+
+    @torch.no_grad()
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
+        for name, value in self._live():
+            self.average[name] = self.average[name].to(value.device).lerp_(value, 1 - decay)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            save_tensors(self.average, checkpoint(args, state) / self.FILE)
+
+    def resume(self, folder: Path) -> None:
+        self.average = load_file(folder / self.FILE)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside, the model's weights are the averaged ones."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, value in self._live():
+            kept = value.clone()
+            value.copy_(self.average[name])
+            self.average[name] = kept
+
+
+class Seal(TrainerCallback):
+    """Marks a checkpoint as wholly written; a run killed while writing one goes back to the one before."""
+
+    FILE = "complete"
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes its own random state
+        if state.is_world_process_zero:
+            (checkpoint(args, state) / self.FILE).touch()
+
+    @classmethod
+    def last(cls, folder: Path, *, tidy: bool) -> Path | None:
+        """The newest whole checkpoint. tidy: those written in part are removed."""
+        for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+            if (found / cls.FILE).is_file():
+                return found
+            if tidy:
+                shutil.rmtree(found)
+        return None
+
+
+class StopOnSignal(TrainerCallback):
+    """SIGTERM, which schedulers send before a time limit: finish the step, write a checkpoint, end the run.
+
+    All processes stop after the same step, as soon as one was asked to.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.world_size > 1:
+            asked = torch.tensor(float(self.asked), device=args.device)
+            torch.distributed.all_reduce(asked)
+            self.asked = bool(asked)
+        if self.asked:
+            control.should_save = control.should_training_stop = True
+            control.should_evaluate = False  # there may not be the time
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+
+class Stopped(RuntimeError):
+    """The run was asked to stop and did, at a checkpoint."""
+
+
+class DiskFullError(RuntimeError):
+    """The run folder's disk has no room; the message says how much there is and what to do."""
+
+
+@contextmanager
+def disk_full_named(folder: Path) -> Iterator[None]:
+    """Turns what writers raise on a full disk, each something else, into one DiskFullError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        free = shutil.disk_usage(folder).free
+        told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if not told and free > LEAST_FREE:
+            raise
+        raise DiskFullError(
+            f"the disk of {folder} is full ({free / 2**20:.0f} MB left): make room and give the same command "
+            "again, which goes on from the last whole checkpoint"
+        ) from error
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises DiskFullError if the disk of `folder` has less than `needed` bytes left."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"the checkpoints of {folder} need about {needed / 2**30:.1f} GB, its disk has "
+            f"{free / 2**30:.1f} GB left: make room, or name another folder with --out"
+        )
+
+
+def save_tensors(tensors: Tensors, path: Path) -> None:
+    """A safetensors file, in one piece or not at all."""
+    part = path.with_name(path.name + ".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part)
+    part.replace(path)
+
+
+def checkpoint(args: Any, state: Any) -> Path:
+    """The folder of the checkpoint that is written at this step."""
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
+def _step(folder: Path) -> int:
+    number = folder.name.rpartition("-")[2]
+    return int(number) if number.isdigit() else -1

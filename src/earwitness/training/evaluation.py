@@ -1,0 +1,81 @@
+"""What a stage reaches on its validation data, over all processes: mean losses, tags' precision, captions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from earwitness.training.tag_metrics import mean_average_precision
+
+SAMPLES = 4  # captions shown at each evaluation
+
+
+@torch.no_grad()
+def evaluate_task(task: Any, batches: Iterable[Any], device: torch.device) -> dict[str, float]:
+    """Mean of each scalar of a task over batches; for a task that knows tags, their mAP as well.
+
+    batches: this process's part; the means are over those of all processes.
+    """
+    was_training = task.training
+    task.eval()
+    sums: dict[str, float] = defaultdict(float)
+    scores, truths = [], []
+    for batch in batches:
+        batch = to_device(batch, device)
+        for name, value in task(**batch).items():
+            if value.ndim == 0:
+                sums[name] += value.item()
+        sums["batches"] += 1
+        if hasattr(task, "clip_tags") and "token_tags" in batch:
+            scores.append(task.clip_tags(batch["sound"]).cpu())
+            truths.append(batch["token_tags"].amax(1).cpu())
+    task.train(was_training)
+    parts = _gathered((dict(sums), scores, truths))
+    count = sum(part[0].get("batches", 0.0) for part in parts)
+    names = dict.fromkeys(name for part in parts for name in part[0] if name != "batches")
+    metrics = {f"eval_{n}": sum(part[0].get(n, 0.0) for part in parts) / max(count, 1) for n in names}
+    scores, truths = ([x for part in parts for x in part[i]] for i in (1, 2))
+    if scores:
+        metrics["eval_map"] = mean_average_precision(torch.cat(scores), torch.cat(truths))
+    return metrics
+
+
+def sample_captions(task: Any, batches: Iterable[Any], device: torch.device) -> dict[str, str]:
+    """The captions of the first few clips beside those they should have."""
+    model = getattr(task, "model", None)
+    batch = next(iter(batches), None)
+    if model is None or batch is None:
+        return {}
+    was_training = task.training
+    task.eval()
+    first = _rows(to_device(batch, device), SAMPLES)
+    given = {name: first[name] for name in ("video", "captions") if name in first}
+    decoded = model.caption(first["sound"], **given)
+    wanted = [model.language_model.decode(ids) for ids in first["ids"].tolist()]
+    task.train(was_training)
+    return {
+        f"sample_{i}": f"{got} (wanted: {want})" for i, (got, want) in enumerate(zip(decoded.texts, wanted))
+    }
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, dict):
+        return {k: to_device(v, device) for k, v in batch.items()}
+    return batch.to(device) if isinstance(batch, torch.Tensor) else batch
+
+
+def _rows(batch: Any, count: int) -> Any:
+    return {k: _rows(v, count) for k, v in batch.items()} if isinstance(batch, dict) else batch[:count]
+
+
+def _gathered(part: Any) -> list[Any]:
+    """What each process has, in order of rank."""
+    if not dist.is_initialized():
+        return [part]
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, part)
+    return parts

@@ -1,0 +1,102 @@
+"""What a run folder says of itself: the recipe as resolved, code and machine, fingerprints of the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import earwitness
+from earwitness.config import ConfigError, Preset
+
+RECIPE, ENVIRONMENT, DATA = "recipe.yaml", "environment.json", "data.json"
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "av", "soxr")
+FREE = {"workers", "trainer"}  # of a stage: what may change in the middle of a run
+
+
+def begin(out: Path, preset: Preset, files: list[Path], processes: int) -> None:
+    """Writes recipe, environment and fingerprints; a run that goes on must be the one that was begun.
+
+    Raises ConfigError naming each value that differs from before.
+    """
+    recipe = preset.model_dump(mode="json")
+    found = {str(path): fingerprint(path) for path in files}
+    known = out / RECIPE
+    if known.is_file():
+        before = yaml.safe_load(known.read_text("utf-8"))
+        faults = list(_differences(before, recipe))
+        count = json.loads((out / ENVIRONMENT).read_text("utf-8"))[-1]["processes"]
+        if count != processes:
+            faults.append(f"it ran in {count} processes, now {processes}")
+        said = json.loads((out / DATA).read_text("utf-8"))
+        faults += [f"{path} has changed" for path, mark in found.items() if said.get(path, mark) != mark]
+        if faults:
+            raise ConfigError(
+                f"{out} was begun as another run; name another --out, or take back:\n  " + "\n  ".join(faults)
+            )
+    known.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    (out / DATA).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    starts = json.loads((out / ENVIRONMENT).read_text("utf-8")) if (out / ENVIRONMENT).is_file() else []
+    starts.append(environment() | {"processes": processes})
+    (out / ENVIRONMENT).write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """Command, versions and machine; of the working tree the commit, and whether it was changed since."""
+    installed = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
+    return {
+        "command": sys.argv,
+        "earwitness": earwitness.__version__,
+        "git": git_version(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {name: metadata.version(name) for name in PACKAGES if name in installed},
+    }
+
+
+def git_version(folder: Path) -> str | None:
+    """`git describe` of the working tree that holds the folder ("-dirty": it has changes), None outside one."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of its files' names and sizes."""
+    if path.is_dir():
+        listing = sorted((str(p.relative_to(path)), p.stat().st_size) for p in path.rglob("*") if p.is_file())
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(before: Any, now: Any, place: str = "") -> Any:
+    """Lines "place: before -> now", where two recipes differ in what a run must keep."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if not (place.startswith("stages.") and key in FREE):
+                yield from _differences(before.get(key), now.get(key), f"{place}.{key}".lstrip("."))
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (a, b) in enumerate(zip(before, now)):
+            yield from _differences(a, b, f"{place}.{i}")
+    elif before != now:
+        yield f"{place}: was {before}, is {now}"
