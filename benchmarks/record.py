@@ -108,13 +108,13 @@ def side_by_side(repeats: int, **functions: Callable[[], object]) -> dict[str, f
         for name, function in functions.items():
             begin = time.perf_counter()
             function()
-            _finish()
+            finish()
             if repeat:  # the first round warms up
                 times[name].append(time.perf_counter() - begin)
     return {name: median(taken) for name, taken in times.items()}
 
 
-def _finish() -> None:
+def finish() -> None:
     import torch
 
     if torch.cuda.is_available():
