@@ -138,7 +138,7 @@ def log_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def kaldi_fbank(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Kaldi's log mel filterbank with LAVCap's settings, in fp32 also under autocast.
+    """Kaldi's log mel filterbank with LAVCap's settings, computed in fp64: in quiet bands fp32 rounding shows.
 
     Symmetric Hann window of 25 ms every 10 ms, pre-emphasis 0.97, the mean of the clip and of every frame
     removed, no dither, no energy, only whole windows, natural logarithm.
@@ -148,7 +148,7 @@ def kaldi_fbank(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
     Frames from `fbank_frame_counts(lengths)` on are padding.
     """
     with torch.autocast(device_type=waveform.device.type, enabled=False):
-        waveform = waveform.float()
+        waveform = waveform.double()
         if lengths is None:
             lengths = full_lengths(waveform)
         real = length_mask(lengths.to(waveform.device), waveform.shape[-1])
@@ -160,11 +160,11 @@ def kaldi_fbank(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         frames = centred.unfold(-1, FBANK_WINDOW, HOP)  # [B, F, 400]
         frames = frames - frames.mean(-1, keepdim=True)
         previous = torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        window = torch.hann_window(FBANK_WINDOW, periodic=False, device=waveform.device)
+        window = torch.hann_window(FBANK_WINDOW, periodic=False, device=waveform.device, dtype=waveform.dtype)
         spectrum = torch.fft.rfft((frames - PREEMPHASIS * previous) * window, N_FFT)
         power = spectrum.abs().square()  # [B, F, 257]
-        energies = power @ kaldi_filterbank().to(waveform.device)
-        return energies.clamp(min=FBANK_FLOOR).log().transpose(1, 2)
+        energies = power @ kaldi_filterbank().to(power)
+        return energies.clamp(min=FBANK_FLOOR).log().transpose(1, 2).float()
 
 
 def normalize_fbank(fbank: Tensor) -> Tensor:
