@@ -198,7 +198,7 @@ class SpectrogramEncoder(nn.Module):
         x = self.patch_embed(chunks[:, None].to(self.patch_embed.weight.dtype))  # [R, D, bands, T]
         x = x + self.time_pos_embed[..., : x.shape[-1]] + self.freq_pos_embed
         grid_shape = x.shape[2:]
-        x = x.flatten(2).transpose(1, 2)  # [R, bands * T, D]
+        x = x.flatten(2).transpose(1, 2).contiguous()  # [R, bands * T, D], or every block would stride
         mask = None
         if steps is not None and not bool((steps == grid_shape[1]).all()):  # no mask: the faster kernels
             mask = length_mask(steps, grid_shape[1]).repeat(1, grid_shape[0])
