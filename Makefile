@@ -1,7 +1,7 @@
 # make demo    captions the sounds of examples/ with the model that comes with the package
 # make test    the whole test suite, offline
 # make lint    ruff and mypy
-# make bench   speed and memory of the embedded default on this machine
+# make bench   every benchmark; one of them: make bench ARGS=mini
 #
 # Everything is installed into .venv from constraints.txt, once; a change of either file installs again.
 
@@ -31,7 +31,7 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.mini $(ARGS)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV)
