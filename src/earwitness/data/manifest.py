@@ -1,0 +1,246 @@
+"""Manifests: JSON lines, one row a clip, opened in moments however many there are.
+
+    rows = Manifest.open("audiocaps/train.jsonl")
+    rows[1_234_567].captions
+
+Where each line begins is kept beside the manifest, in NAME.index (8 bytes a row), and mapped into memory: a
+manifest that was opened before opens at once, and only the rows that are asked for are ever read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+BLOCK = 1 << 24  # bytes read at once while lines are looked for
+SHOWN = 100  # characters of a faulty value that a message quotes
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used: the message names the file, the line and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A clip: the sound of `audio` from `start` to `end` (None: its end), in seconds.
+
+    audio, video: absolute paths when read by a Manifest. captions may be empty where there are none to learn
+    from. labels: tags of the sound. retrieved: captions of similar clips; None where none were looked for.
+    """
+
+    id: str
+    audio: str
+    captions: tuple[str, ...] = ()
+    video: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    labels: tuple[str, ...] = ()
+    retrieved: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_json(cls, data: Any) -> Row:
+        """A row of exactly these columns and types. Raises ValueError that names the column."""
+        if not isinstance(data, dict):
+            raise ValueError("is no JSON object")
+        if unknown := data.keys() - _READ:
+            raise ValueError(f"has unknown columns {sorted(unknown)}; there are {', '.join(_READ)}")
+        if lacking := {"id", "audio", "captions"} - data.keys():
+            raise ValueError(f"lacks {', '.join(sorted(lacking))}")
+        row = cls(**{name: _READ[name](name, value) for name, value in data.items()})
+        if row.end is not None and row.end <= row.start:
+            raise ValueError(f"ends at {row.end:g} s, before its start at {row.start:g} s")
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """id, audio, captions, and of the other columns those that say something."""
+        more = {
+            "video": self.video,
+            "start": self.start or None,
+            "end": self.end,
+            "labels": list(self.labels) or None,
+            "retrieved": None if self.retrieved is None else list(self.retrieved),
+        }
+        always = {"id": self.id, "audio": self.audio, "captions": list(self.captions)}
+        return always | {name: value for name, value in more.items() if value is not None}
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} must be text, not {_quoted(value)}")
+    return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"{name} must be a list of texts, not {_quoted(value)}")
+    return tuple(value)
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be 0 or more seconds, not {_quoted(value)}")
+    return float(value)
+
+
+def _quoted(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def _or_none(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else read(name, value)
+
+
+_READ: dict[str, Callable[[str, Any], Any]] = {  # column -> how it is read
+    "id": _text,
+    "audio": _text,
+    "captions": _texts,
+    "video": _or_none(_text),
+    "start": _seconds,
+    "end": _or_none(_seconds),
+    "labels": _texts,
+    "retrieved": _or_none(_texts),
+}
+
+
+class Manifest(Sequence[Row]):
+    """The rows of a JSONL file; a row is read and checked when it is asked for.
+
+    Safe to share between threads and to hand to other processes.
+    """
+
+    def __init__(self, path: Path, offsets: NDArray[np.int64]):
+        self.path, self.offsets = path, offsets
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Manifest:
+        """Raises ManifestError if there is no such file."""
+        path = Path(path).absolute()
+        if not path.is_file():
+            raise ManifestError(f"{path}: there is no such manifest")
+        return cls(path, line_offsets(path))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, i: int) -> Row: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Row]: ...
+    def __getitem__(self, i: int | slice) -> Row | list[Row]:
+        """Raises ManifestError, with the line's number, for a row that is not as it should be."""
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        i = range(len(self))[i]  # negative ones count from the end; IndexError
+        first, last = self.offsets[i : i + 2].tolist()
+        with self.path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != self.offsets[-1]:
+                raise ManifestError(f"{self.path}: was changed after it was opened; start again")
+            file.seek(first)
+            return self._row(i, file.read(last - first))
+
+    def __iter__(self) -> Iterator[Row]:
+        with self.path.open("rb") as file:
+            for i, line in enumerate(file):
+                yield self._row(i, line)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the offsets are mapped again, not sent
+        return Manifest.open, (self.path,)
+
+    def _row(self, i: int, line: bytes) -> Row:
+        try:
+            row = Row.from_json(json.loads(line.decode()))
+        except UnicodeDecodeError:
+            raise ManifestError(f"{self.path}, line {i + 1}: is not UTF-8 text") from None
+        except json.JSONDecodeError as error:
+            raise ManifestError(f"{self.path}, line {i + 1}: is no JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"{self.path}, line {i + 1}: {error}") from None
+        return located(row, self.path.parent)
+
+
+def located(row: Row, folder: Path) -> Row:
+    """The row with its paths, which start from `folder`, made absolute."""
+    video = None if row.video is None else os.path.join(folder, row.video)
+    return replace(row, audio=os.path.join(folder, row.audio), video=video)
+
+
+def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> int:
+    """Writes rows with absolute paths as a manifest, whole or not at all; returns how many they were.
+
+    Paths are written relative to the manifest, so that it can be moved together with what it names.
+    """
+    path = Path(path).absolute()
+    folder, count = os.path.realpath(path.parent), 0
+    with written_whole(path) as file:
+        for row in rows:
+            video = None if row.video is None else _relative(row.video, folder)
+            row = replace(row, audio=_relative(row.audio, folder), video=video)
+            text = json.dumps(row.to_json(), ensure_ascii=False) + "\n"
+            file.write(text.encode("utf-8", "backslashreplace"))  # file names that are no text: \udcff
+            count += 1
+    return count
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the name `path` when all is written and on the disk; nothing else shows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _relative(path: str, folder: str) -> str:
+    """From the true place of `folder`: a way up through a linked folder would end elsewhere."""
+    return os.path.relpath(os.path.join(_real(os.path.dirname(path)), os.path.basename(path)), folder)
+
+
+_real = lru_cache(maxsize=4096)(os.path.realpath)
+
+
+def line_offsets(path: Path) -> NDArray[np.int64]:
+    """Where the lines of a file begin, and where it ends, in bytes: int64 [lines + 1].
+
+    Kept in PATH.index, behind the time of the file's last change; built anew when that or the size differs.
+    Where it cannot be written it is held in memory.
+    """
+    kept, now = path.with_name(path.name + ".index"), path.stat()
+    with suppress(OSError, ValueError, EOFError):  # none yet, or none of ours
+        found = np.load(kept, mmap_mode="r", allow_pickle=False)
+        fits = found.dtype == np.int64 and found.ndim == 1 and len(found) >= 2
+        if fits and (found[0], found[-1]) == (now.st_mtime_ns, now.st_size):
+            return found[1:]
+    offsets = np.concatenate([[now.st_mtime_ns, 0], *_line_ends(path, now.st_size)], dtype=np.int64)
+    with suppress(OSError), written_whole(kept) as file:
+        np.save(file, offsets, allow_pickle=False)
+    return offsets[1:]
+
+
+def _line_ends(path: Path, size: int) -> Iterator[NDArray[np.int64]]:
+    """The byte after each line, block by block."""
+    done = last = 0
+    with path.open("rb") as file, tqdm(total=size, unit="B", unit_scale=True, delay=2, desc=str(path)) as bar:
+        while block := file.read(BLOCK):
+            ends = done + 1 + np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+            done, last = done + len(block), int(ends[-1]) if len(ends) else last
+            bar.update(len(block))
+            yield ends
+    if last < done:  # the last line ends with the file
+        yield np.array([done])
