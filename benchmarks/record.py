@@ -119,3 +119,26 @@ def finish() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+class Stopwatch:
+    """Adds up the seconds spent in the functions it was put around, and counts their calls."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.seconds, self.calls = 0.0, 0
+
+    def around(self, function: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            finish()
+            begin = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                finish()
+                self.seconds += time.perf_counter() - begin
+                self.calls += 1
+
+        return timed

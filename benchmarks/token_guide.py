@@ -10,32 +10,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
 
 import torch
 
-from benchmarks.record import Row, finish, report
+from benchmarks.record import Row, Stopwatch, finish, report
 from benchmarks.shapes import batch, shaped
 from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
-
-
-class Stopwatch:
-    """Adds up the seconds spent in a function."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def around(self, function: Any) -> Any:
-        def timed(*arguments: Any) -> Any:
-            finish()
-            begin = time.perf_counter()
-            try:
-                return function(*arguments)
-            finally:
-                finish()
-                self.seconds += time.perf_counter() - begin
-
-        return timed
 
 
 def main() -> None:
@@ -56,7 +36,8 @@ def main() -> None:
     for beams in (1, 3):
         shares, rates = [], []
         for _ in range(options.repeats + 1):
-            watch.seconds, begin = 0.0, time.perf_counter()
+            watch.reset()
+            begin = time.perf_counter()
             length = {"max_new_tokens": options.tokens, "min_new_tokens": options.tokens}
             model.caption(inputs["sound"], beams=beams, **length)
             finish()
