@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from benchmarks.ptb_probes import ALPHABETS, PLACES, apart, original_tokens
 
 from earwitness.metrics.corpus import Corpus
 from earwitness.metrics.meteor import meteor
 from earwitness.metrics.meteor_data import package_folder
 from earwitness.metrics.tokenizer import ptb_tokens
 
+sys.path.append(str(Path(__file__).parent))  # test modules are imported on their own
+from messy_lines import messy_lines
+
 pytestmark = pytest.mark.java
 
-PIECES = (
-    "a the dog Dog barks The It he's don't cannot gonna 'tis y'all o'clock d'oh 'em '80s Mr. St. Inc. "
-    "etc. vs. e.g. U.S. a.m. no. "
-    "No. 5 fig. Jan. J. 1/2 1,000 -5 5% $5 £5 #5 #hash @user a@b.com www.foo.com a.b :) :-( <3 ^_^ ( ) [ "
-    "] <b> <unk> ... .. . ! ?! , "
-    "; : - -- — \" ' ` “ ” ‘ ’ & &amp; R&B / w/o = ~ foo_bar ½ é café 👍 3-year-old U.S.-based "
-    "555-1234 12:30 5pm"
-).split()
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tokenizer_on_fresh_messy_lines(seed):
+    assert differing(messy_lines(25_000, seed)) == []
 
 
-def messy_lines(count: int, seed: int) -> list[str]:
-    chosen = random.Random(seed)
-    return [
-        "".join(chosen.choice(PIECES) + chosen.choice([" ", " ", ""]) for _ in range(chosen.randrange(1, 8)))
-        for _ in range(count)
+def test_tokenizer_on_every_short_text():
+    texts = ["".join(t) for n in range(1, 6) for a in ALPHABETS for t in itertools.product(a, repeat=n)]
+    assert differing(apart(texts)) == []
+
+
+def test_tokenizer_on_probed_places():
+    """Every place of the probes with what decides there: ASCII, blanks, and some of all other kinds."""
+    taken = [
+        *map(chr, range(0x20, 0x7F)),
+        *"\t\x92\xa0\xad\xe9\u2003\u2010\u2019\u3000\u3001\u30fc\u0301\u0663",
     ]
+    assert differing(apart(place.replace("{}", mark) for place in PLACES for mark in taken)) == []
 
 
-def test_tokenizer_on_fresh_messy_lines(tmp_path: Path):
-    lines = messy_lines(20_000, seed=11)
-    (tmp_path / "lines").write_text("\n".join(lines), encoding="utf-8")
-    jar = package_folder() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
-    command = ["java", "-Dfile.encoding=UTF-8", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
-    done = subprocess.run(
-        [*command, "-preserveLines", "-lowerCase", str(tmp_path / "lines")], capture_output=True, check=True
-    )
-    wanted = done.stdout.decode().split("\n")[: len(lines)]
+@pytest.mark.parametrize(
+    "last", ["in the U.S.", "at 5p.m.", "Acme Ltd.", "and so on, etc.", "x.", "it's Mr."]
+)
+def test_a_line_cut_at_the_files_end(last):
+    for lines in ([last], ["a dog", last], [last, "The dog"], [last, ""]):
+        assert differing(lines) == []
+
+
+def differing(lines: list[str]) -> list[tuple[str, str, str]]:
+    """Lines of which the jar makes other tokens than we do: (line, its tokens, ours)."""
     found = [" ".join(tokens) for tokens in ptb_tokens(lines, keep_punctuation=True)]
-    wrong = [row for row in zip(lines, wanted, found, strict=True) if row[1] != row[2]]
-    assert len(wrong) <= len(lines) // 5000, wrong[:5]
+    return [row for row in zip(lines, original_tokens(lines), found, strict=True) if row[1] != row[2]]
 
 
 def jar_scores(rows: list[tuple[str, list[str]]]) -> tuple[list[float], float]:

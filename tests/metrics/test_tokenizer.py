@@ -45,6 +45,22 @@ def test_by_hand(text, tokens):
     assert " ".join(ptb_tokens([text])[0]) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("see WWW.a-b.com/x{1}, or #a.ORG", "see www.a-b.com/x{1 -rcb- , or #a.org"),
+        ("call ++12.34.555.1234 or (212) 555-1234", "call ++12.34.555.1234 or -lrb-212-rrb-\xa0555-1234"),
+        ("(>-<) :'( ^_^ x_x:)", "-lrb->-<-rrb- :'-lrb- ^_^ x_x :-rrb-"),
+        ("d'oeuvre-like 7.b-U.S. post-9/11 x-y/z", "d'oeuvre-like 7.b-u.s. post-9 / 11 x-y/z"),
+        ("<a@b.c> a..b@c.d> www.a@b", "<a@b.c> a..b@c.d> www.a@b"),
+        ("do\xadn't DONN'T &Lt; &QUOT; pro- Comdr. X", "do n't donn ' t < &quot; pro- comdr. x"),
+        ("co. Ltd. H₂²O ٣/4 no. ٣ <<< </b >", "co. ltd. . h ₂ ² o ٣/4 no. ٣ << < </b\xa0>"),
+    ],
+)
+def test_shapes_as_the_original_writes_them(text, tokens):
+    assert " ".join(ptb_tokens([text, "zq"], keep_punctuation=True)[0]) == tokens
+
+
 def test_plain_and_ruled_ways_agree():
     plain = [
         "a dog barks , then we go .",

@@ -1,13 +1,13 @@
 """Character classes of the Penn Treebank tokenizer (CoreNLP 3.4.1): Basic Multilingual Plane beyond ASCII.
 
-Measured by running every character of the plane through the tokenizer in four contexts. Written as steps
-and run
-lengths in hexadecimal: "a3.2" is a range that begins 0xa3 after the end of the one before and spans two
-characters
-more. The tokenizer deletes a character that is in no class.
+Measured by running every character of the plane through the tokenizer in four contexts. Written as steps and
+run lengths in hexadecimal: "a3.2" is a range that begins 0xa3 after the end of the one before and spans two
+characters more. The tokenizer deletes a character that is in no class.
 """
 
 from __future__ import annotations
+
+import unicodedata
 
 # letters beyond ASCII
 LETTER_RUNS = (
@@ -57,3 +57,10 @@ def character_class(runs: str) -> str:
         end = start + (int(length, 16) if length else 0)
         parts.append(f"\\u{start:04x}" + (f"-\\u{end:04x}" if end > start else ""))
     return "".join(parts)
+
+
+LETTERS = "A-Za-z" + character_class(LETTER_RUNS)
+DIGITS = "0-9" + character_class(DIGIT_RUNS)
+MARKS = character_class(MARK_RUNS)
+CAPITALS = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Lu")
+SPACE = "(?:[ \t\xa0\u2000-\u200a\u3000]|(?i:&nbsp;))"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from earwitness.metrics.ptb_characters import SPACE
 from earwitness.metrics.ptb_rules import rules
+from earwitness.metrics.ptb_words import SPLIT_WORDS
 
-_SPACE = re.compile("(?:[ \\t\\xa0\\u2000-\\u200a\\u3000]|&nbsp;)+")
+_SPACE = re.compile(f"[ \t]{SPACE}*")  # other blanks may also begin a web address: the rules settle it
 _EASY = re.compile("[A-Za-z]+(?= [A-Za-z])|,(?= )")
-_SPLIT = frozenset(("cannot", "gonna", "gotta", "wanna", "lemme", "gimme"))
 
 
 def tokenize_lines(lines: Sequence[str], wanted: Sequence[int]) -> list[list[str]]:
@@ -27,7 +28,7 @@ def _tokenize_span(text: str, position: int, end: int) -> list[str]:
         if space := _SPACE.match(text, position):
             position = space.end()
             continue
-        if (easy := _EASY.match(text, position)) and easy[0].lower() not in _SPLIT:
+        if (easy := _EASY.match(text, position)) and easy[0].lower() not in SPLIT_WORDS:
             tokens.append(easy[0].lower())
             position = easy.end()
             continue

@@ -13,7 +13,7 @@ STARTERS = (
 ).split()
 # Abbreviations whose dot never ends a sentence, ...
 TITLES = (
-    "adj adm adv alex assoc asst atty attys ave brig capt cf cie cmdr col cpl dept det dr drs elec ens "
+    "adj adm adv alex assoc asst atty attys ave brig capt cf cie cmdr col comdr cpl dept det dr drs elec ens "
     "ft gen gov govs hon insp invt jos lieut lt maj messrs mlle mme mr mrs ms msgr mt natl pfc ph pres "
     "prof profs pvt rep reps rev sen sens sfc sgt spc st ste supt supts treas vs wm"
 ).split()
@@ -28,8 +28,12 @@ CLOSERS = (
 CAPITAL_CLOSERS = "ark az del ill la mass miss ore pa tex wash".split()
 # ... and those that are abbreviations before a number only.
 NUMBER_WORDS = "art ca fig figs no nos op pp prop".split()
+# Other words that keep a final dot in some place or other.
+OTHER_DOTTED = "mfg mtg pte ptes pty ptys".split()
+
+SPLIT_WORDS = frozenset("cannot gonna gotta wanna lemme gimme".split())
 
 FILE_ENDINGS = (
     "bat bmp c cgi class cpp dll doc docx exe gif gz h htm html jar java jpeg jpg mov mp3 pdf php pl "
-    "png ppt ps py sql tar txt wav x xml zip wmv"
+    "png ppt ps py sql tar txt wav x xml zip"
 ).split()

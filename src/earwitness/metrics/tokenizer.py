@@ -1,15 +1,22 @@
 """Penn Treebank tokens in lower case, as every n-gram metric of captions counts them.
 
 Equal, token for token, to CoreNLP 3.4.1's PTBTokenizer with -preserveLines -lowerCase, which pycocoevalcap
-runs in Java,
-followed by its list of punctuation that is left out.
+runs in Java, followed by its list of punctuation that is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+
+from earwitness.metrics.ptb_words import (
+    CAPITAL_CLOSERS,
+    CLOSERS,
+    NUMBER_WORDS,
+    OTHER_DOTTED,
+    SPLIT_WORDS,
+    TITLES,
+)
 
 # pycocoevalcap's list. Its bracket names are in capitals while tokens are in lower case, so "-lrb-" stays in.
 PUNCTUATION = frozenset(
@@ -21,7 +28,7 @@ LINE_BREAKS = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # most are such.
 _WORD = "[A-Za-z]+(?:-[A-Za-z]+)*"
 _PLAIN = re.compile(f"{_WORD}(?:,? {_WORD})*( ?[.])?")
-_SPLIT_WORDS = frozenset(("cannot", "gonna", "gotta", "wanna", "lemme", "gimme"))
+_MAY_KEEP_DOT = frozenset((*TITLES, *CLOSERS, *CAPITAL_CLOSERS, *NUMBER_WORDS, *OTHER_DOTTED))
 
 
 def ptb_tokens(captions: Sequence[str], *, keep_punctuation: bool = False) -> list[list[str]]:
@@ -57,22 +64,13 @@ def _plain_tokens(line: str) -> list[str] | None:
     lower = line.lower().replace(",", " ,")
     stop = match[1]
     tokens = lower[: -len(stop)].split(" ") if stop else lower.split(" ")
-    if not _SPLIT_WORDS.isdisjoint(token for word in tokens for token in word.split("-")):
+    if not SPLIT_WORDS.isdisjoint(token for word in tokens for token in word.split("-")):
         return None
     if stop:
-        if stop == "." and (len(tokens[-1]) == 1 or tokens[-1] in _abbreviations()):
+        if stop == "." and (len(tokens[-1]) == 1 or tokens[-1] in _MAY_KEEP_DOT):
             return None
         tokens.append(".")
     return tokens
-
-
-@lru_cache(maxsize=1)
-def _abbreviations() -> frozenset[str]:
-    from earwitness.metrics.ptb_words import CAPITAL_CLOSERS, CLOSERS, NUMBER_WORDS, TITLES
-
-    return frozenset(
-        (*TITLES, *CLOSERS, *CAPITAL_CLOSERS, *NUMBER_WORDS, "mfg", "mtg", "pte", "ptes", "pty", "ptys")
-    )
 
 
 def split_tokens(captions: Iterable[str]) -> list[list[str]]:
