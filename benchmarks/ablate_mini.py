@@ -21,7 +21,9 @@ from safetensors.torch import load_file
 from benchmarks.mini_quality import evaluate, word_vectors
 from earwitness.build import build_model
 from earwitness.config import Preset, load_preset
-from earwitness.training.run import _data, _scene_sources, _tokenizer, _with_tags
+from earwitness.training.preflight import scene_sources
+from earwitness.training.run import _tokenizer, _with_tags
+from earwitness.training.stage_data import stage_data
 from earwitness.training.trainer import train_stage
 
 CAPTIONING = {
@@ -59,7 +61,7 @@ def variant(preset: Preset, stage: int, scenes: int, changes: dict) -> Preset:
 
 
 def train_variant(preset: Preset, run: Path, start: dict[str, torch.Tensor], seed: int):
-    sources = _scene_sources(preset, run)
+    sources = scene_sources(preset, run)
     torch.manual_seed(seed)
     model = build_model(_with_tags(preset.model, sources), _tokenizer(preset, run))
     own = model.state_dict()
@@ -72,7 +74,12 @@ def train_variant(preset: Preset, run: Path, start: dict[str, torch.Tensor], see
             own[name].copy_(tensor)
     folder = Path(tempfile.mkdtemp())
     try:
-        metrics = train_stage(model, preset.stages[0], folder, *_data(preset.stages[0], model, sources))
+        metrics = train_stage(
+            model,
+            preset.stages[0],
+            folder,
+            *stage_data(preset.stages[0], model, sources[preset.stages[0].name]),
+        )
     finally:
         shutil.rmtree(folder)
     return model.eval(), next(iter(sources.values())), metrics

@@ -18,12 +18,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 LEVELS: list[list[str]] = [
     [
         "embeds+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
-        "+video+captions+subtitles+reading_ahead+presets+assets"
+        "+video+devices+captions+subtitles+reading_ahead+presets+assets"
     ],
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
-    ["config+config_parts+config_checks+sources+tuning+build+checkpoint+released+export"],
-    ["captioner"],
+    ["config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"],
+    ["captioner+clips"],
     ["training", "analysis", "serving"],
     ["cli"],
 ]

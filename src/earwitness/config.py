@@ -16,20 +16,31 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from earwitness.config_checks import model_faults, stage_faults
+from earwitness.config_data import Data, ManifestData, SceneData, TextData
+from earwitness.config_decoding import CorrectionConfig, GuideConfig, RerankConfig, RetrievalConfig
 from earwitness.config_parts import (
     Adapter,
     Encoder,
     Fidelity,
     Fusion,
-    GuideConfig,
     LanguageModelConfig,
-    RetrievalConfig,
     Section,
     Tower,
     Vision,
 )
 
-__all__ = ["ConfigError", "GuideConfig", "LanguageModelConfig", "ModelConfig", "Preset", "Stage", "Tower"]
+__all__ = [
+    "ConfigError",
+    "GuideConfig",
+    "LanguageModelConfig",
+    "ManifestData",
+    "ModelConfig",
+    "Preset",
+    "SceneData",
+    "Stage",
+    "TextData",
+    "Tower",
+]
 
 
 class ConfigError(ValueError):
@@ -48,6 +59,8 @@ class ModelConfig(Section):
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
+    rerank: RerankConfig | None = None
+    correction: CorrectionConfig | None = None
     max_seconds: float = 10.0  # what one caption covers; longer sound is captioned in windows
 
     @model_validator(mode="after")
@@ -74,42 +87,6 @@ class Losses(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
-class SceneData(Section):
-    kind: Literal["scenes"]
-    bank: str
-    captions: list[str]
-    validation_captions: list[str] = Field([])
-    count: int = Field(ge=1)
-    seconds: float = Field(10.0, gt=0)
-    lengths: tuple[float, float] | None = (
-        None  # s; each batch draws its own between these, instead of `seconds`
-    )
-    human: float = Field(0.7, ge=0, le=1)
-    augment: float = Field(1.0, ge=0, le=1)
-    validation_count: int = 512
-
-
-class TextData(Section):
-    kind: Literal["text"]
-    captions: list[str]
-    validation_captions: list[str] = Field([])
-    epochs: float = 1.0
-
-
-class ManifestData(Section):
-    """Captioned recordings. exclude: file of ids that must not be trained on (a test set's sources)."""
-
-    kind: Literal["manifest"]
-    train: Annotated[list[str], Field(min_length=1)]
-    validation: list[str] = Field([])
-    exclude: str | None = None
-    epochs: float = Field(1.0, gt=0)
-    seconds: float = Field(10.0, gt=0)  # of a longer recording, a random crop of this length
-
-
-Data = Annotated[SceneData | TextData | ManifestData, Field(discriminator="kind")]
-
-
 class Stage(Section):
     """One run of the trainer. task: what is trained (the encoder's tags, the language model on text, all)."""
 
@@ -131,17 +108,22 @@ class Stage(Section):
     seed: int = 0
     bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU
     gradient_checkpointing: bool = False  # of the language model, where it is trained
-    trainer: dict[str, Any] = {}  # more of transformers' TrainingArguments: fsdp, deepspeed, logging_steps ...
+    trainer: dict[str, Any] = Field({})  # more of TrainingArguments: fsdp, deepspeed, logging_steps ...
 
 
 class Preset(Section):
     description: str
+    init: str | None = None  # run, stage or checkpoint whose weights training starts from
+    only: list[str] = Field([])  # names of the stages to run; none: all
+    report_to: list[str] = Field(["tensorboard"])  # and any other reporter of transformers' Trainer
     sources: list[str] = Field([])  # what the model card must say of the data: who made it, under which terms
     model: ModelConfig
     stages: list[Stage] = Field([])
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Preset:
+        if unknown := set(self.only) - {stage.name for stage in self.stages}:
+            raise ValueError(f"only: there is no stage {', '.join(sorted(unknown))}")
         if faults := [fault for stage in self.stages for fault in stage_faults(self.model, stage)]:
             raise ValueError("; ".join(faults))
         return self

@@ -92,9 +92,14 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
         yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
 
 
+TASK_DATA = {"tagging": ("scenes",), "language": ("text",), "captioning": ("scenes", "manifest")}
+
+
 def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
     """Losses and tasks that the model cannot give, with the stage's name."""
     losses, where = stage.losses, f"stage {stage.name}"
+    if stage.data.kind not in TASK_DATA[stage.task]:
+        yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"
     if losses.guided_caption and not model.guide:
         yield f"{where}: losses.guided_caption needs model.guide"
     if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):

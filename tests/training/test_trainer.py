@@ -1,14 +1,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from earwitness.config import Preset, load_preset
@@ -38,6 +35,7 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
     common = {"batch_size": 4, "learning_rate": 1e-3, "evaluate_every": 2, "average": 0.9, "workers": 0}
     return {
         "description": "tiny",
+        "report_to": [],
         "model": {
             "encoder": {"kind": "conv", "widths": [4, 6, 8], "depths": [1, 1, 1], "dim": 16},
             "adapter": [{"kind": "two_stream", "global_queries": 4, "heads": 2, "gru_layers": 1}],
@@ -136,36 +134,21 @@ def test_a_finished_run_is_not_trained_again(finished):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
-def run_in_process(recipe_file: Path, out: Path) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "-m",
-        "earwitness.cli.train",
-        str(recipe_file),
-        "--out",
-        str(out),
-        "--threads",
-        "1",
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def test_a_run_killed_at_any_step_resumes_to_the_same_weights(bank_folder, tmp_path):
+def test_a_run_killed_at_any_step_resumes_to_the_same_weights(bank_folder, tmp_path, runs):
     data = recipe(bank_folder, tmp_path)
     data["stages"] = data["stages"][:1]
     data["stages"][0]["data"]["count"] = 64
-    file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(data))
+    preset = Preset.model_validate(data)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert run_in_process(file, whole).wait(120) == 0
-    process = run_in_process(file, killed)
+    assert runs.finish(runs.fork(lambda: train(preset, whole))) == [0]
+    process = runs.fork(lambda: train(preset, killed))
     while not (killed / "0-tagging" / "checkpoint-6").is_dir():
-        assert process.poll() is None
-        time.sleep(0.02)
+        assert process.is_alive()
+        time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     assert not (killed / "0-tagging" / "done.json").exists()
-    assert run_in_process(file, killed).wait(120) == 0
+    assert runs.finish(runs.fork(lambda: train(preset, killed))) == [0]
     a, b = (load_file(f / "0-tagging" / "stage.safetensors") for f in (whole, killed))
     assert max((a[k].float() - b[k].float()).abs().max().item() for k in a) < 1e-6
 

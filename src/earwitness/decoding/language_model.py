@@ -106,15 +106,19 @@ class LanguageModel(nn.Module):
         return ids if special else [i for i in ids if i not in self._special_ids or i == self._unknown_id]
 
     def encode_captions(
-        self, captions: Sequence[str], max_tokens: int | None = None
+        self,
+        captions: Sequence[str],
+        max_tokens: int | None = None,
+        device: str | torch.device | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Captions -> (ids, mask), each [B, L] on the model's device: eos at the end, no bos, right-padded.
 
-        max_tokens cuts longer captions; what is cut gets no eos, for it did not end there.
+        max_tokens cuts longer captions; what is cut gets no eos, for it did not end there. device: another
+        one; a loader's worker must not touch the model's GPU.
         """
         rows = [[*self.tokenize(caption), self.eos_id][:max_tokens] for caption in captions]
         longest = max(map(len, rows), default=0)
-        device = self.token_table.device
+        device = self.token_table.device if device is None else device
         ids = torch.tensor([row + [self.eos_id] * (longest - len(row)) for row in rows], device=device)
         return ids, length_mask(torch.tensor([len(row) for row in rows], device=device), longest)
 

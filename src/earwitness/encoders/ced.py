@@ -88,10 +88,10 @@ class CedEncoder(SpectrogramEncoder):
         nn.Module.train(self, mode and not (self.frozen and self.fidelity == "paper"))
         return self
 
-    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Embeds:
-        """As SpectrogramEncoder.forward; released fidelity takes zero padding for sound."""
+    def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As SpectrogramEncoder.hear; released fidelity takes zero padding for sound."""
         heedless = self.fidelity == "released" and self.front_end is log_mel_front_end
-        return super().forward(waveforms, None if heedless else lengths)
+        return super().hear(waveforms, None if heedless else lengths)
 
     def encode_log_mel(self, log_mel: Tensor, frame_lengths: Tensor | None = None) -> Embeds:
         """As forward, from features [B, 64, F] and their real frames [B] (default: all)."""

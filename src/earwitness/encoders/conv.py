@@ -98,7 +98,12 @@ class ConvEncoder(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
         """waveforms [B, S] at 16 kHz, lengths [B] in samples."""
-        return self.encode_log_mel(log_mel(waveforms, lengths), frame_counts(lengths))
+        return self.encode_log_mel(*self.hear(waveforms, lengths))
+
+    @staticmethod
+    def hear(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The front end alone, for loaders: waveforms [B, S] -> log-mel [B, 64, F], frames [B]."""
+        return log_mel(waveforms, lengths), frame_counts(lengths)
 
     def encode_log_mel(self, mel_db: Tensor, frames: Tensor) -> Embeds:
         """Log-mel [B, 64, F] in dB, frames [B] -> Embeds [B, ceil(F / 16), dim]."""

@@ -169,9 +169,13 @@ class SpectrogramEncoder(nn.Module):
         """
         if waveforms.ndim != 2:
             raise ValueError(f"waveforms must be [B, S], got shape {tuple(waveforms.shape)}")
+        return self.encode_log_mel(*self.hear(waveforms, lengths))
+
+    def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The front end alone, for loaders: waveforms [B, S] -> features [B, 64, F], frames [B]."""
         if lengths is None:
             lengths = features.full_lengths(waveforms)
-        return self.encode_log_mel(*self.front_end(waveforms, lengths.to(waveforms.device)))
+        return self.front_end(waveforms, lengths.to(waveforms.device))
 
     def encode_log_mel(self, log_mel: Tensor, frame_lengths: Tensor | None = None) -> Embeds:
         """As forward, from the front end's features [B, 64, F] and their real frames [B] (default: all)."""

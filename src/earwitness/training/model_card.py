@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from earwitness.config import Preset
-from earwitness.data.bank import Bank
 from earwitness.model import AudioCaptioningModel
+from earwitness.training.scene_data import SceneSource
+from earwitness.training.stage_data import ClipSource
 
 LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech.
 The recordings it learnt from are few: rare sounds are named by their nearest common kin. The score is the
@@ -17,9 +18,9 @@ model's own probability per token; it is lower where the model is unsure, and it
 
 
 def model_card(
-    preset: Preset, model: AudioCaptioningModel, banks: list[Bank], reached: dict[str, Any]
+    preset: Preset, model: AudioCaptioningModel, sources: list[Any], reached: dict[str, Any]
 ) -> str:
-    """Markdown with the hub's front matter."""
+    """Markdown with the hub's front matter. sources: the opened data of the stages."""
     parameters = sum(p.numel() for p in model.parameters())
     recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     lines = [
@@ -43,10 +44,16 @@ def model_card(
     ]
     texts = dict.fromkeys(p for s in preset.stages for p in getattr(s.data, "captions", []))
     lines += [f"- {source}" for source in preset.sources]
-    lines += ["", "Caption files: " + ", ".join(f"`{path.rsplit('/', 1)[-1]}`" for path in texts)]
-    if banks:
+    if texts:
+        lines += ["", "Caption files: " + ", ".join(f"`{path.rsplit('/', 1)[-1]}`" for path in texts)]
+    bank = next((s.bank for s in sources if isinstance(s, SceneSource)), None)
+    if bank:
         lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
-        lines += [f"| {source} | {licence} | {count} |" for source, licence, count in banks[0].credits()]
+        lines += [f"| {source} | {licence} | {count} |" for source, licence, count in bank.credits()]
+    clips = [source for source in sources if isinstance(source, ClipSource)]
+    if clips:
+        lines += ["", "| captioned set | for | clips | hours |", "|---|---|---|---|"]
+        lines += dict.fromkeys(line for source in clips for line in source.table())
     lines += [
         "",
         "## Limits",

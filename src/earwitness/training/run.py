@@ -1,35 +1,36 @@
-"""`earwitness train`: the stages of a preset, one after the other, in a run folder that can be resumed."""
+"""`earwitness train`: the stages of a preset, one after the other, in a run folder that can be resumed.
+
+All that can be wrong with recipe, data and folder is looked for before a model is built.
+"""
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
+from accelerate import PartialState
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from earwitness.build import build_model
-from earwitness.checkpoint import save_checkpoint
-from earwitness.config import ConfigError, ModelConfig, Preset, SceneData, Stage, TextData
-from earwitness.data.bank import Bank
+from earwitness.checkpoint import CONFIG, fill, save_checkpoint, trained_tensors
+from earwitness.config import ConfigError, ModelConfig, Preset
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.model import AudioCaptioningModel
+from earwitness.training.callbacks import save_tensors
 from earwitness.training.model_card import model_card
-from earwitness.training.scene_data import (
-    MAX_CAPTION_TOKENS,
-    Items,
-    SceneCollator,
-    SceneSource,
-    TextCollator,
-    Texts,
-    read_captions,
-)
+from earwitness.training.preflight import STAGE_WEIGHTS, chosen, data_files, look, weights_file
+from earwitness.training.run_folder import begin
+from earwitness.training.scene_data import SceneSource, read_captions
+from earwitness.training.stage_data import stage_data
 from earwitness.training.trainer import train_stage
 
 VOCABULARY = 5000  # pieces of a tokenizer trained on the recipe's own captions
+PATIENCE = timedelta(hours=2)  # that processes wait for the first one, which looks at all clips
 
 
 def train_tokenizer(captions: list[str], size: int = VOCABULARY) -> PreTrainedTokenizerFast:
@@ -48,79 +49,78 @@ def train_tokenizer(captions: list[str], size: int = VOCABULARY) -> PreTrainedTo
 
 
 def train(preset: Preset, out: Path) -> AudioCaptioningModel:
-    """Runs every stage that is not done yet; the finished model is written to `out`/model."""
+    """Runs every stage that is not done yet; the finished model is written to `out`/model.
+
+    Under torchrun every process calls this; the folder must be one that all of them see. Raises ConfigError
+    for all that is wrong with recipe or data, CheckpointError for weights that do not fit, Stopped if the run
+    was asked to end, DiskFullError.
+    """
+    processes = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     out.mkdir(parents=True, exist_ok=True)
-    sources = _scene_sources(preset, out)
-    tokenizer = _tokenizer(preset, out)
-    config = _with_tags(preset.model, sources)
+    with processes.main_process_first():
+        sources = look(preset, out)
+        tokenizer = _tokenizer(preset, out)
+    if processes.is_main_process:
+        begin(out, preset, data_files(preset), processes.num_processes)
+    config = _with_tags(preset.model, sources, preset.init)
     torch.manual_seed(preset.stages[0].seed if preset.stages else 0)
     model = build_model(config, tokenizer)
+    if preset.init:
+        fill(model, load_file(weights_file(preset.init)), preset.init)
     reached: dict[str, Any] = {}
-    for number, stage in enumerate(preset.stages):
+    for number, stage in chosen(preset):
         folder = out / f"{number}-{stage.name}"
         done = folder / "done.json"
         if not done.is_file():
-            metrics = train_stage(model, stage, folder, *_data(stage, model, sources))
-            save_model(model, str(folder / "stage.safetensors"))
-            done.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        load_model(model, str(folder / "stage.safetensors"))
+            data = stage_data(stage, model, sources.get(stage.name))
+            metrics = train_stage(model, stage, folder, *data, report_to=preset.report_to)
+            if processes.is_main_process:
+                save_tensors(trained_tensors(model), folder / STAGE_WEIGHTS)
+                done.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+            processes.wait_for_everyone()
+        fill(model, load_file(folder / STAGE_WEIGHTS), folder)
         reached[stage.name] = json.loads(done.read_text(encoding="utf-8"))
-    banks = list({id(source.bank): source.bank for source in sources.values()}.values())
-    save_checkpoint(model.eval(), out / "model", half=True, card=model_card(preset, model, banks, reached))
+    if processes.is_main_process:
+        card = model_card(preset, model, list(sources.values()), reached)
+        save_checkpoint(model.eval(), out / "model", half=True, card=card)
+    processes.wait_for_everyone()
     return model
 
 
-def _scene_sources(preset: Preset, out: Path) -> dict[str, SceneSource]:
-    """A source for each stage of scenes; a bank is opened once, its frames kept beside the run folder."""
-    sections = {s.name: s.data for s in preset.stages if isinstance(s.data, SceneData)}
-    banks = {name: Bank.open(name, out.parent / "banks") for name in {s.bank for s in sections.values()}}
-    return {name: SceneSource(section, banks[section.bank]) for name, section in sections.items()}
-
-
 def _tokenizer(preset: Preset, out: Path) -> PreTrainedTokenizerFast | None:
+    """That of a language model with random weights: where training starts from, or made from the captions."""
     if preset.model.language_model.source is not None:
         return None
     folder = out / "tokenizer"
     if not folder.is_dir():
-        paths = [p for s in preset.stages for p in getattr(s.data, "captions", [])]
-        train_tokenizer(read_captions(list(dict.fromkeys(paths)))).save_pretrained(folder)
+        made = _tokenizer_of(preset.init) if preset.init else train_tokenizer(_captions(preset))
+        made.save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
-def _with_tags(config: ModelConfig, sources: dict[str, SceneSource]) -> ModelConfig:
-    """The encoder's tag head names what the bank holds, unless the preset says otherwise."""
+def _tokenizer_of(init: str) -> PreTrainedTokenizerFast:
+    start = weights_file(init).parent
+    folder = start if (start / "tokenizer.json").is_file() else start.parent / "tokenizer"
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _captions(preset: Preset) -> list[str]:
+    """Those of the stages of scenes and of text."""
+    paths = [p for s in preset.stages for p in getattr(s.data, "captions", [])]
+    if captions := read_captions(list(dict.fromkeys(paths))):
+        return captions
+    raise ConfigError(
+        "language_model.config: a tokenizer is made from the captions of stages of text or scenes; "
+        "add such a stage, set init, or name a language_model.source"
+    )
+
+
+def _with_tags(config: ModelConfig, sources: dict[str, Any], init: str | None = None) -> ModelConfig:
+    """The encoder's tag head names what the preset says, else what the bank holds or `init` named."""
     encoder = config.encoder
-    if encoder.kind != "conv" or encoder.tags or not sources:
+    names = next((s.tag_set.names for s in sources.values() if isinstance(s, SceneSource)), None)
+    if names is None and init and (start := weights_file(init).with_name(CONFIG)).is_file():
+        names = json.loads(start.read_text("utf-8"))["encoder"].get("tags")
+    if encoder.kind != "conv" or encoder.tags or names is None:
         return config
-    names = next(iter(sources.values())).tag_set.names
     return config.model_copy(update={"encoder": encoder.model_copy(update={"tags": names})})
-
-
-def _data(
-    stage: Stage, model: AudioCaptioningModel, sources: dict[str, SceneSource]
-) -> tuple[Any, Any, Any, Any]:
-    """Training items, validation items and the collators of both."""
-
-    def encode(captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        return model.language_model.encode_captions(captions, MAX_CAPTION_TOKENS)
-
-    if isinstance(stage.data, TextData):
-        train_items = read_captions(stage.data.captions)
-        known = set(train_items)
-        validation = [c for c in read_captions(stage.data.validation_captions) if c not in known]
-        return (
-            Texts(train_items, stage.data.epochs),
-            Items(validation),
-            TextCollator(encode),
-            TextCollator(encode),
-        )
-    if isinstance(stage.data, SceneData):
-        source = sources[stage.name]
-        encoder = encode if stage.task == "captioning" else None
-        return (
-            Items(range(stage.data.count)),
-            Items(range(stage.data.validation_count)),
-            SceneCollator(source.composer(validation=False), encoder, masks=True, lengths=stage.data.lengths),
-            SceneCollator(source.composer(validation=True), encoder, masks=False),
-        )
-    raise ConfigError(f"stage {stage.name}: data of kind {stage.data.kind} is not known to this task")

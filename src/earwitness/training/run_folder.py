@@ -52,7 +52,6 @@ def begin(out: Path, preset: Preset, files: list[Path], processes: int) -> None:
 
 def environment() -> dict[str, Any]:
     """Command, versions and machine; of the working tree the commit, and whether it was changed since."""
-    installed = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
     return {
         "command": sys.argv,
         "earwitness": earwitness.__version__,
@@ -61,12 +60,12 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "packages": {name: metadata.version(name) for name in PACKAGES if name in installed},
+        "packages": {name: metadata.version(name) for name in PACKAGES},
     }
 
 
 def git_version(folder: Path) -> str | None:
-    """`git describe` of the working tree that holds the folder ("-dirty": it has changes), None outside one."""
+    """Commit of the working tree that holds the folder ("-dirty": it has changes since), None outside one."""
     try:
         told = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -11,6 +11,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class StageTrainer(Trainer):
         self.task: nn.Module = task  # what Trainer calls its model, never None
         self.captioner = captioner
         self.folder = Path(str(self.args.output_dir))
+        self._evaluated: tuple[int, dict[str, Any]] | None = None  # the last step that was, and its metrics
         self._named: dict[str, list[torch.Tensor]] = defaultdict(list)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
@@ -78,14 +80,19 @@ class StageTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         items: Any = train_dataset or self.train_dataset
         if hasattr(items, "sampler"):
-            return items.sampler(self.stage.batch_size * self.args.world_size, self.stage.seed)
+            step = self.stage.batch_size * self.stage.accumulate * self.args.world_size
+            return items.sampler(step, self.stage.seed)
         return super()._get_train_sampler(train_dataset)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """This process's part of the validation items."""
+        """This process's part of the validation items.
+
+        Its generator is its own: a run that evaluates must draw what one that does not would have drawn.
+        """
         items: Any = self.eval_dataset
         own = range(self.args.process_index, len(items), self.args.world_size)
-        return DataLoader(Subset(items, own), self.stage.batch_size, collate_fn=self.collate_eval)
+        options: dict[str, Any] = {"collate_fn": self.collate_eval, "generator": torch.Generator()}
+        return DataLoader(Subset(items, own), self.stage.batch_size, **options)
 
     def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any
@@ -110,19 +117,19 @@ class StageTrainer(Trainer):
                 file.write(json.dumps({"step": self.state.global_step, **logs}) + "\n")
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Means over the validation items, sample captions, and the tags' mAP, with the averaged weights."""
-        if self.average:
-            with self.average.in_place():
-                return self._evaluate_and_keep()
-        return self._evaluate_and_keep()
+        """Means over the validation items, sample captions, and the tags' mAP, with the averaged weights.
 
-    def _evaluate_and_keep(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = self.measure()
-        self._keep_best(metrics)
-        with self.accelerator.autocast():
-            samples = sample_captions(self.task, self.get_eval_dataloader(), self.args.device)
-        self.log(metrics | samples)
-        return metrics
+        Trainer asks for the last step more than once.
+        """
+        if self._evaluated is None or self._evaluated[0] != self.state.global_step:
+            with self.average.in_place() if self.average else nullcontext():
+                metrics = self.measure()
+                self._keep_best(metrics)
+                with self.accelerator.autocast():
+                    samples = sample_captions(self.task, self.get_eval_dataloader(), self.args.device)
+            self.log(metrics | samples)
+            self._evaluated = self.state.global_step, metrics
+        return self._evaluated[1]
 
     def measure(self) -> dict[str, float]:
         with self.accelerator.autocast():
@@ -236,7 +243,7 @@ def train_stage(
         last = _last_checkpoint(trainer, folder)
         if last and average:
             average.resume(last)
-        trainer.train(resume_from_checkpoint=last and str(last))
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
         if stop.asked:
             raise Stopped(f"stopped as asked after step {trainer.state.global_step} of stage {stage.name}")
         trainer.evaluate()

@@ -1,0 +1,105 @@
+"""All that can be known to be wrong with recipe and data before a model is built, each with its mend."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from earwitness.checkpoint import CONFIG, WEIGHTS, resolve
+from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage
+from earwitness.data.bank import Bank
+from earwitness.training.scene_data import SceneSource, read_captions
+from earwitness.training.stage_data import ClipSource
+
+STAGE_WEIGHTS = "stage.safetensors"
+OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
+    "learning_rate": "learning_rate",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulate",
+    "num_train_epochs": "data.epochs",
+    "max_grad_norm": "clip",
+    "warmup_steps": "warmup",
+    "weight_decay": "weight_decay",
+    "eval_steps": "evaluate_every",
+    "save_steps": "evaluate_every",
+    "dataloader_num_workers": "workers",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "bf16": "bf16",
+    "seed": "seed",
+}
+
+
+def look(preset: Preset, out: Path) -> dict[str, Any]:
+    """Looks at everything; returns the opened data of the stages by name. Raises ConfigError."""
+    _check_trainer_keys(preset)
+    missing = [name for name in preset.report_to if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"report_to: {', '.join(missing)} is not installed; install it, or set report_to=[] "
+            "(metrics.jsonl is written in any case)"
+        )
+    if preset.init:
+        weights_file(preset.init)
+    for _, stage in chosen(preset):
+        for place in ("captions", "validation_captions"):
+            read_captions(getattr(stage.data, place, []))
+    clips = {
+        stage.name: ClipSource.look_at(preset.model, stage, out / "clips")
+        for _, stage in chosen(preset)
+        if isinstance(stage.data, ManifestData)
+    }
+    return scene_sources(preset, out) | clips
+
+
+def chosen(preset: Preset) -> list[tuple[int, Stage]]:
+    """The stages to run, with their numbers in the preset."""
+    return [(n, s) for n, s in enumerate(preset.stages) if not preset.only or s.name in preset.only]
+
+
+def _check_trainer_keys(preset: Preset) -> None:
+    known = {field.name for field in fields(TrainingArguments)} - {"output_dir"}
+    for number, stage in enumerate(preset.stages):
+        for key in stage.trainer:
+            place = f"stages.{number}.trainer.{key}"
+            if key in OWN_KEYS:
+                raise ConfigError(f"{place}: set stages.{number}.{OWN_KEYS[key]} instead")
+            if key not in known:
+                raise ConfigError(f"{place}: transformers' TrainingArguments know no such key")
+
+
+def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
+    """A source for each stage of scenes; a bank is opened once, its frames kept beside the run folder."""
+    sections = {s.name: s.data for s in preset.stages if isinstance(s.data, SceneData)}
+    banks = {name: Bank.open(name, out.parent / "banks") for name in {s.bank for s in sections.values()}}
+    return {name: SceneSource(section, banks[section.bank]) for name, section in sections.items()}
+
+
+def weights_file(init: str) -> Path:
+    """The trained tensors of a stage's folder, of the last finished stage of a run, or of a checkpoint."""
+    folder = Path(init)
+    done = sorted(folder.glob(f"*/{STAGE_WEIGHTS}"), key=lambda file: int(file.parent.name.partition("-")[0]))
+    if (folder / STAGE_WEIGHTS).is_file():
+        return folder / STAGE_WEIGHTS
+    if done:
+        return done[-1]
+    if folder.is_dir() and not (folder / CONFIG).is_file():
+        raise ConfigError(f"init: {init} holds neither a finished stage nor a checkpoint ({CONFIG})")
+    return resolve(init) / WEIGHTS
+
+
+def data_files(preset: Preset) -> list[Path]:
+    """The files that say what is trained on."""
+    found: dict[str, None] = {}
+    for _, stage in chosen(preset):
+        data = stage.data
+        if isinstance(data, ManifestData):
+            names = [s.path for s in data.train] + [s.paraphrases for s in data.train] + data.validation
+            found |= dict.fromkeys(n for n in [*names, data.exclude] if n)
+        else:
+            found |= dict.fromkeys([*data.captions, *data.validation_captions])
+            found |= {f"{data.bank}/manifest.csv": None} if isinstance(data, SceneData) else {}
+    return [Path(name) for name in found]

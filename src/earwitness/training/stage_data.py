@@ -1,0 +1,132 @@
+"""What a stage trains and is validated on: items and collators for each kind of data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from earwitness.config import ManifestData, ModelConfig, SceneData, Stage, TextData
+from earwitness.data.manifest import Manifest
+from earwitness.model import AudioCaptioningModel
+from earwitness.training.clip_index import ClipIndex, Needs, clip_index, read_ids
+from earwitness.training.manifest_data import CaptionedClips, ClipCollator, Mixture, Reader, ValidationClips
+from earwitness.training.scene_data import (
+    MAX_CAPTION_TOKENS,
+    CaptionEncoder,
+    Items,
+    SceneCollator,
+    SceneSource,
+    TextCollator,
+    Texts,
+    read_captions,
+)
+
+MAX_CLIP_TOKENS = 64  # of a caption; Clotho's longest have 20 words
+
+
+class StageData(NamedTuple):
+    """Training items, validation items and the collators of both."""
+
+    train: Any
+    validation: Any
+    collate: Any
+    collate_eval: Any
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """The manifests of a stage, every row looked at."""
+
+    section: ManifestData
+    train: list[ClipIndex]
+    validation: list[ClipIndex]
+
+    @classmethod
+    def look_at(cls, model: ModelConfig, stage: Stage, cache: Path) -> ClipSource:
+        """Raises ConfigError naming rows that cannot be used, and why. cache: folder of what was found."""
+        section: Any = stage.data
+        losses = stage.losses
+        needs = partial(
+            Needs,
+            video=model.vision is not None,
+            retrieved=bool(losses.distillation or losses.retrieval_caption),
+        )
+        validation = [clip_index(path, needs(), cache) for path in section.validation]
+        foreign = frozenset(row.id for path in section.validation for row in Manifest.open(path))
+        excluded = read_ids(section.exclude)
+        own = needs(excluded=excluded, foreign=foreign, foreign_name=", ".join(section.validation))
+        return cls(section, [clip_index(s.path, own, cache) for s in section.train], validation)
+
+    def table(self) -> Iterator[str]:
+        """A row of Markdown for each set."""
+        parts = [(s.path, "training", index) for s, index in zip(self.section.train, self.train)]
+        parts += [(p, "validation", index) for p, index in zip(self.section.validation, self.validation)]
+        for path, use, index in parts:
+            hours = float(index.seconds[index.kept].sum(dtype="float64")) / 3600
+            yield f"| {'/'.join(Path(path).parts[-2:])} | {use} | {len(index.kept)} | {hours:.1f} |"
+
+    def data(self, stage: Stage, model: AudioCaptioningModel) -> StageData:
+        vision: Any = model.config.vision
+        read = Reader(
+            model.encoder.sample_rate,
+            vision and vision.frames_per_second,
+            getattr(model.vision, "image_size", 0),
+        )
+        over = self.section.epoch_over == "captions"
+        sets = [
+            CaptionedClips(s.path, index, s.paraphrases, over_captions=over)
+            for s, index in zip(self.section.train, self.train)
+        ]
+        captions = bool(stage.losses.distillation or stage.losses.retrieval_caption)
+        collator = partial(
+            ClipCollator, model.encoder.hear, _encoder(model, MAX_CLIP_TOKENS), captions=captions
+        )
+        return StageData(
+            Mixture(sets, self.section, read, stage.seed),
+            ValidationClips(self.section.validation, self.validation, read, model.config.max_seconds),
+            collator(masks=self.section.spec_augment),
+            collator(),
+        )
+
+
+def stage_data(
+    stage: Stage, model: AudioCaptioningModel, source: SceneSource | ClipSource | None
+) -> StageData:
+    """source: the opened data of the stage, None for text."""
+    if isinstance(source, ClipSource):
+        return source.data(stage, model)
+    encode = _encoder(model, MAX_CAPTION_TOKENS)
+    if isinstance(stage.data, TextData):
+        return _texts(stage.data, encode)
+    assert isinstance(stage.data, SceneData) and isinstance(source, SceneSource)
+    return _scenes(stage, source, encode if stage.task == "captioning" else None)
+
+
+def _texts(section: TextData, encode: CaptionEncoder) -> StageData:
+    train = read_captions(section.captions)
+    known = set(train)
+    validation = [c for c in read_captions(section.validation_captions) if c not in known]
+    collate = TextCollator(encode)
+    return StageData(Texts(train, section.epochs), Items(validation), collate, collate)
+
+
+def _scenes(stage: Stage, source: SceneSource, encode: CaptionEncoder | None) -> StageData:
+    section: Any = stage.data
+    return StageData(
+        Items(range(section.count)),
+        Items(range(section.validation_count)),
+        SceneCollator(source.composer(validation=False), encode, masks=True, lengths=section.lengths),
+        SceneCollator(source.composer(validation=True), encode, masks=False),
+    )
+
+
+def _encoder(model: AudioCaptioningModel, most: int) -> CaptionEncoder:
+    def encode(captions: list[str]) -> tuple[Tensor, Tensor]:
+        return model.language_model.encode_captions(captions, most, device="cpu")
+
+    return encode
