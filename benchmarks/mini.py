@@ -1,9 +1,9 @@
 """Speed and memory of a captioner on this machine; without --model, of the one that comes with the package.
 
-    python -m benchmarks.mini [--model MODEL] [--threads 2] [--only batch,clip,start,hour]
+    python -m benchmarks mini [--model MODEL] [--threads 2] [--only batch,clip,start,hour]
 
 Each figure comes from a process of its own, so that one's memory does not count for another. Sounds are the
-examples, decoded beforehand but for `start` and `hour`. Prints a table and, last, one line of JSON.
+examples, decoded beforehand but for `start` and `hour`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+
+from benchmarks.record import append
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RATE = 16_000  # Hz
@@ -139,16 +138,6 @@ def measure(part: str, model: str | None, threads: int) -> dict[str, float]:
     return MEASURES[part](Captioner.from_pretrained(model))
 
 
-def machine() -> dict[str, str | int]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-    return {
-        "processor": processor or platform.processor(),
-        "cores": os.cpu_count() or 1,
-        "system": platform.system(),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="checkpoint folder or hub name; none: the embedded default")
@@ -169,14 +158,8 @@ def main() -> None:
     for name, value in found.items():
         what, unit, wanted = FIGURES[name]
         print(f"{what:55}{value:10.1f} {unit:8}{wanted and f'wanted {wanted}'}")
-    record = {
-        "date": date.today().isoformat(),
-        "model": arguments.model or "mini",
-        "threads": arguments.threads,
-    }
-    record |= {"machine": machine(), "python": platform.python_version()}
-    record |= {"versions": {name: version(name) for name in ("earwitness", "torch", "transformers", "av")}}
-    print(json.dumps(record | {name: round(value, 2) for name, value in found.items()}))
+    settings = {"model": arguments.model or "mini", "threads": arguments.threads}
+    append("mini", settings | {name: round(value, 2) for name, value in found.items()})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time of the batched Sinkhorn against one call per clip of the plain log-space iteration.
 
-    python benchmarks/optimal_transport.py --batch 32 --rows 64 --columns 20 --iterations 50
+    python -m benchmarks optimal_transport --batch 32 --rows 64 --columns 20 --iterations 50
 
 The plain iteration (two logsumexp a step) is what the loop runs, for it is what one writes per sample; the
 batched function called once per clip is timed as well, so that the gain of batching can be told apart.
@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import platform
-import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from benchmarks.record import Row, report, side_by_side
 from earwitness.optimal_transport import sinkhorn
 
 
@@ -29,20 +27,6 @@ def plain_sinkhorn(similarity: Tensor, epsilon: float, iterations: int) -> Tenso
         u = rows - (scores + v).logsumexp(1, keepdim=True)
         v = columns - (scores + u).logsumexp(0, keepdim=True)
     return scores + u + v
-
-
-def best_time(function: Callable[[], object], repeats: int) -> float:
-    """Shortest of several runs, in milliseconds."""
-    times = []
-    for _ in range(repeats + 1):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        function()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:]) * 1e3
 
 
 @torch.no_grad()
@@ -63,20 +47,22 @@ def main() -> None:
     similarity = 2 * torch.rand(options.batch, options.rows, options.columns, generator=generator) - 1
     similarity = similarity.to(options.device)
     epsilon, iterations = options.epsilon, options.iterations
-    batched = best_time(lambda: sinkhorn(similarity, epsilon, iterations), options.repeats)
-    singly = best_time(lambda: [sinkhorn(s[None], epsilon, iterations) for s in similarity], options.repeats)
-    plain = best_time(lambda: [plain_sinkhorn(s, epsilon, iterations) for s in similarity], options.repeats)
+    times = side_by_side(
+        options.repeats,
+        batched=lambda: sinkhorn(similarity, epsilon, iterations),
+        singly=lambda: [sinkhorn(s[None], epsilon, iterations) for s in similarity],
+        plain=lambda: [plain_sinkhorn(s, epsilon, iterations) for s in similarity],
+    )
     twin = torch.stack([plain_sinkhorn(s.double(), epsilon, iterations) for s in similarity])
     error = (sinkhorn(similarity, epsilon, iterations) - twin).abs().max().item()
-
-    print(
-        f"{options.batch} x ({options.rows} x {options.columns}), epsilon {epsilon}, "
-        f"{iterations} iterations, {options.device}, {torch.get_num_threads()} thread(s), "
-        f"{platform.machine()}, torch {torch.__version__}"
-    )
-    print(f"batched                     {batched:9.2f} ms   largest error in log Q against fp64: {error:.1e}")
-    print(f"same function, clip by clip {singly:9.2f} ms   {singly / batched:6.1f} x")
-    print(f"plain loop, clip by clip    {plain:9.2f} ms   {plain / batched:6.1f} x")
+    ours, singly, plain = (1000 * times[name] for name in ("batched", "singly", "plain"))
+    rows = [
+        Row("batched, against the plain loop", "ms", ours, plain, wanted=">= 10 x"),
+        Row("batched, against the same function clip by clip", "ms", ours, singly),
+        Row("largest error in log Q against fp64", "", error),
+    ]
+    names = ("batch", "rows", "columns", "epsilon", "iterations", "device")
+    report("optimal_transport", rows, **{name: getattr(options, name) for name in names})
 
 
 if __name__ == "__main__":
