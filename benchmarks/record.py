@@ -82,7 +82,7 @@ def append(name: str, figures: dict[str, Any]) -> None:
         file.write(line + "\n")
 
 
-def report(name: str, rows: Sequence[Row], **settings: Any) -> None:
+def report(name: str, rows: Sequence[Row], /, **settings: Any) -> None:
     """Prints the table and appends the line."""
     width = max(len(row.what) for row in rows)
     print(f"{'':{width}} {'ours':>11} {'baseline':>11} {'ratio':>7} {'limit':>11}")
@@ -101,16 +101,21 @@ def _number(value: float | None, width: int) -> str:
     return " " * width if value is None else f"{value:{width}.4g}"
 
 
-def side_by_side(repeats: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each function, taken in turns, so that what else the machine does meets all alike."""
+def side_by_side(
+    repeats: int, /, clock: Callable[[], float] = time.perf_counter, **functions: Callable[[], object]
+) -> dict[str, float]:
+    """Median seconds of each function, taken in turns, so that what else the machine does meets all alike.
+
+    clock: `time.process_time` counts this process alone, which is fair on a busy machine, for one thread.
+    """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
-            begin = time.perf_counter()
+            begin = clock()
             function()
             finish()
             if repeat:  # the first round warms up
-                times[name].append(time.perf_counter() - begin)
+                times[name].append(clock() - begin)
     return {name: median(taken) for name, taken in times.items()}
 
 
