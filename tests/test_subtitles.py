@@ -23,6 +23,7 @@ class Heard:
     score: float = 0.5
     tags: list[tuple[str, float]] = field(default_factory=list)
     source: str = "film.mp4"
+    uncorrected: str | None = None
 
 
 TIMES = r"(\d{2,}):([0-5]\d):([0-5]\d)[,.](\d{3})"

@@ -5,6 +5,7 @@ Widths flow by themselves: encoder -> fusion -> adapter -> language model.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +20,12 @@ from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
 from earwitness.config import ConfigError, GuideConfig, ModelConfig, Tower
 from earwitness.config_checks import part_fidelity, token_order
-from earwitness.decoding.language_model import CausalLanguageModel
+from earwitness.config_decoding import CorrectionConfig, RerankConfig
+from earwitness.correction import Corrector, ErrorDetector
+from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
+from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
 from earwitness.encoders.cached import CachedFrames
@@ -37,6 +41,7 @@ from earwitness.fusion.joint import JointEncoder
 from earwitness.fusion.ot_attention import OtAttention
 from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
+from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 
 ENCODERS: dict[str, Any] = {"conv": ConvEncoder, "ced": CedEncoder, "dasheng": DashengEncoder}
 ENCODER_LOADERS: dict[str, Any] = {"ced": load_ced, "dasheng": load_dasheng}
@@ -57,6 +62,9 @@ ADAPTERS: dict[str, Any] = {
 LANGUAGE_MODELS: dict[str, Any] = {"causal": CausalLanguageModel, "seq2seq": EncoderDecoderLanguageModel}
 RELEASED_LANGUAGE_MODELS = LANGUAGE_MODELS | {"causal": ReleasedCausalLanguageModel}
 PROMPTS: dict[str, Any] = {"paper": Prompt, "released": ReleasedPrompt}
+EMBEDDERS: dict[str, Any] = {"clap": ClapEmbedder}
+CORRECTORS: dict[str, Any] = {"causal": Corrector}
+ERROR_DETECTORS = "https://github.com/blmoistawinde/fense/releases"  # where FENSE publishes its own
 
 _TOWER_KEYS = {"kind", "source", "tune", "lora"}
 
@@ -170,6 +178,33 @@ def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:
     if config is None:
         return None
     return TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
+
+
+def build_reranker(
+    section: RerankConfig, device: str = "cpu", datastore: CaptionDatastore | None = None
+) -> Reranker:
+    """datastore: the captioner's, whose embedder serves both where it is the same."""
+    embedder = datastore.embedder if datastore is not None else None
+    if embedder is None or embedder.name != section.source:
+        embedder = EMBEDDERS[section.kind](section.source, device=device)
+    return Reranker(embedder, weight=section.weight)
+
+
+def build_corrector(section: CorrectionConfig, device: str = "cpu") -> Corrector:
+    """Raises SourceError, ValueError or OSError if the detector or the language model is not to be had."""
+    if not Path(section.detector).is_file():
+        raise sources.SourceError(
+            f"correction.detector: there is no file {section.detector}: fetch FENSE's from {ERROR_DETECTORS} "
+            "and name its place in the model's config"
+        )
+    detector = ErrorDetector.from_checkpoint(section.detector, section.detector_encoder).to(device)
+    return CORRECTORS[section.kind].from_pretrained(
+        section.source,
+        detector.error_probability,
+        device=device,
+        threshold=section.threshold,
+        normalise=normalise_caption,
+    )
 
 
 def towers(config: ModelConfig) -> dict[str, Tower]:

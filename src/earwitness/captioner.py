@@ -1,4 +1,4 @@
-"""Captioner: sound files in, captions out. The main path of the package, from top to bottom.
+"""Captioner: sounds and videos in, captions out. The main path of the package, from top to bottom.
 
 captioner = Captioner.from_pretrained()              # the model that comes with the package
 captioner("dog.wav").text                            # one clip, one caption
@@ -8,62 +8,74 @@ for caption in captioner.timeline("long.mp4"): ...   # any length, in windows
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
 import torch
 
-from earwitness import media
 from earwitness.captions import Caption, merge_neighbours, top_tags
 from earwitness.checkpoint import WEIGHTS, CheckpointError
-from earwitness.containers import name_of
-from earwitness.model import AudioCaptioningModel
+from earwitness.clips import Clip, FrameSampler, load_clip, sound_of, video_of, window_clips
+from earwitness.decoding.language_model import normalise_caption
+from earwitness.devices import resolve_device, torch_dtype
+from earwitness.media import MediaError
+from earwitness.model import AudioCaptioningModel, Decoded
 from earwitness.reading_ahead import draw_ahead, map_ahead
+
+if TYPE_CHECKING:
+    from earwitness.correction import Corrector
+    from earwitness.decoding import Reranker
+    from earwitness.retrieval import CaptionDatastore
 
 __all__ = ["Caption", "Captioner", "merge_neighbours"]
 
-log = logging.getLogger("earwitness")
-
 DEFAULT = Path(__file__).parent / "assets" / "mini"
-SILENCE = 2.0**-13  # peak to peak: four steps of 16 bits, which is dither
-TOLERANCE = 0.1  # s a clip may exceed the model's limit: codecs pad, and media.windows joins a rest so short
 SORTED_BATCHES = 4  # batches that are sorted by length together
 
-OnError = Literal["raise"] | Callable[[Any, media.MediaError], object]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A stretch of sound that gets one caption."""
-
-    waveform: np.ndarray  # float32 [S]
-    start: float  # s
-    end: float  # s
-    source: str
+OnError = Literal["raise"] | Callable[[Any, MediaError], object]
 
 
 class Captioner:
     """A model and all that it takes to make a file a caption."""
 
-    def __init__(self, model: AudioCaptioningModel, name: str = "") -> None:
-        """model: put into eval mode. name: what its captions are signed with."""
+    def __init__(
+        self,
+        model: AudioCaptioningModel,
+        name: str = "",
+        *,
+        datastore: CaptionDatastore | None = None,
+        reranker: Reranker | None = None,
+        corrector: Corrector | None = None,
+    ) -> None:
+        """model: put into eval mode. name: what its captions are signed with.
+
+        datastore: of its captions, those that are nearest to a clip's sound are shown to the model, which
+        must have a prompt for them. reranker: chooses among the beams. corrector: rewrites what reads as
+        faulty; `Caption.uncorrected` keeps what was said before.
+        """
+        if datastore is not None and model.retrieval_prompt is None:
+            raise ValueError("this model has no prompt for retrieved captions: leave the datastore out")
         self.model, self.name = model.eval(), name
+        self.datastore, self.reranker, self.corrector = datastore, reranker, corrector
+        self.sampler = FrameSampler.of(model)
         self.sample_rate: int = model.encoder.sample_rate
         self.max_seconds: float = model.config.max_seconds
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path | None = None, device: str = "auto", dtype: str | torch.dtype = "auto"
+        cls,
+        name_or_path: str | Path | None = None,
+        device: str = "auto",
+        dtype: str | torch.dtype = "auto",
+        **parts: Any,
     ) -> Captioner:
         """A checkpoint folder, a hub name, or None: the model that comes with the package.
 
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.
+        parts: datastore, reranker, corrector, as for `Captioner` itself.
         Raises CheckpointError or ConfigError that says what is wrong with the checkpoint.
         """
         if name_or_path is None and not (DEFAULT / WEIGHTS).is_file():
@@ -71,11 +83,9 @@ class Captioner:
                 f"this installation lacks the default model ({DEFAULT / WEIGHTS}): "
                 "install the package again, or name a checkpoint folder"
             )
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AudioCaptioningModel.from_pretrained(str(name_or_path or DEFAULT)).to(device)
-        model.language_model.to(_torch_dtype(dtype, device))
-        return cls(model, "mini" if name_or_path is None else Path(name_or_path).name)
+        model = AudioCaptioningModel.from_pretrained(str(name_or_path or DEFAULT)).to(resolve_device(device))
+        model.language_model.to(torch_dtype(dtype, model.device))
+        return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes a checkpoint folder that `from_pretrained` reads."""
@@ -101,7 +111,8 @@ class Captioner:
         A clip longer than the model's `max_seconds` is never cut silently: the window that holds the most
         sound energy is captioned, `start` and `end` say which one it is, and a warning is logged; `timeline`
         captions all of it. A clip without any sound (all samples alike but for dither) is captioned
-        "silence" with score 1.
+        "silence" with score 1. A model that watches sees the pictures of a video; a source without any it
+        captions by its sound alone (a model that only watches raises MediaError).
 
         on_error: "raise" raises a MediaError that names the file; a function is called with (source, error)
         instead, and the caption is None. decoding: use_guide=True, and beams=3, max_new_tokens=40 ... of
@@ -147,28 +158,15 @@ class Captioner:
         _check_positive(batch_size=batch_size)
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
-        name = name_of(source)
-        windows = media.windows(source, window, hop, self.sample_rate)
-        clips = (Clip(w.waveform, w.start, w.end, name) for w in windows)
-        return self._captions(draw_ahead(clips, most=batch_size), batch_size, batch_size, decoding)
+        windows = window_clips(source, window, hop, self.sample_rate, self.sampler)
+        return self._captions(draw_ahead(windows, most=batch_size), batch_size, batch_size, decoding)
 
-    def _load(self, source: Any) -> tuple[Any, Clip | media.MediaError]:
+    def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""
         try:
-            audio = media.load_audio(source, self.sample_rate)
-        except media.MediaError as error:
+            return source, load_clip(source, self.sample_rate, self.max_seconds, self.sampler)
+        except MediaError as error:
             return source, error
-        if audio.damaged:
-            log.warning("%s is damaged: %.0f %% of it could be heard", audio.source, 100 * audio.covered)
-        clip = Clip(audio.waveform, 0.0, audio.duration, audio.source)
-        if audio.duration > self.max_seconds + TOLERANCE:
-            clip = _loudest(clip, self.max_seconds, self.sample_rate)
-            log.warning(
-                "%s lasts %.1f s, of which the model hears %g s at once: captioned %.1f to %.1f s, where it "
-                "is loudest; timeline() or --timeline captions all of it",
-                *(audio.source, audio.duration, self.max_seconds, clip.start, clip.end),
-            )
-        return source, clip
 
     def _captions(
         self, clips: Iterable[Clip | None], batch_size: int, group_size: int, decoding: dict[str, Any]
@@ -179,7 +177,7 @@ class Captioner:
         """
         clips = iter(clips)
         while group := list(islice(clips, group_size)):
-            captions = [_silence(clip) if clip and _is_silent(clip.waveform) else None for clip in group]
+            captions = [_silence(clip) if clip and clip.is_silent else None for clip in group]
             heard = [(i, clip) for i, clip in enumerate(group) if clip and not captions[i]]
             heard.sort(key=lambda pair: len(pair[1].waveform))
             for first in range(0, len(heard), batch_size):
@@ -189,22 +187,50 @@ class Captioner:
             yield from captions
 
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
-        lengths = torch.tensor([len(clip.waveform) for clip in clips])
-        waveforms = torch.zeros(len(clips), int(lengths.max()))  # [B, S]
-        for row, clip in zip(waveforms, clips):
-            row[: len(clip.waveform)] = torch.from_numpy(clip.waveform)
-        device = self.model.device
+        """Listen, watch, look up -> search -> choose -> correct."""
+        vectors = self._embed(clips)  # [B, D] of each embedder
         decoded = self.model.caption(
-            {"waveforms": waveforms.to(device), "lengths": lengths.to(device)}, **decoding
+            sound_of(clips, self.model.device),
+            video=video_of(clips, self.model.device),
+            captions=self._similar(vectors),
+            **(self.reranker.searching(decoding) if self.reranker else decoding),
         )
-        scores = decoded.scores.float().exp().clamp(0.0, 1.0).tolist()
+        texts, scores = self._best(decoded, vectors)
         probabilities = [[]] * len(clips) if decoded.tags is None else decoded.tags.tolist()
-        for clip, text, score, row in zip(clips, decoded.texts, scores, probabilities):
+        for clip, (text, before), score, row in zip(clips, self._correct(texts), scores, probabilities):
             tags = top_tags(zip(self.model.tag_names, row))
-            yield Caption(text, score, clip.start, clip.end, tags, clip.source)
+            yield Caption(text, score, clip.start, clip.end, tags, clip.source, before)
+
+    def _embed(self, clips: Sequence[Clip]) -> dict[Any, Any]:
+        """The sounds as vectors [B, D] of each embedder that captions are compared by, computed once."""
+        parts = [part for part in (self.datastore, self.reranker) if part is not None]
+        waveforms = [clip.waveform for clip in clips]
+        return {e: e.embed_audio(waveforms, self.sample_rate) for e in {part.embedder for part in parts}}
+
+    def _similar(self, vectors: dict[Any, Any]) -> list[list[str]] | None:
+        """The datastore's captions nearest to each clip, in the form in which training showed them."""
+        if self.datastore is None:
+            return None
+        found = self.datastore.retrieve(vectors[self.datastore.embedder], self.model.config.retrieval.count)
+        return [[normalise_caption(similar.caption) for similar in own] for own in found]
+
+    def _best(self, decoded: Decoded, vectors: dict[Any, Any]) -> tuple[list[str], list[float]]:
+        """Each clip's caption and its score, 0..1."""
+        texts, scores = decoded.texts, decoded.scores.float()
+        if self.reranker is not None:
+            rows = self.reranker(vectors[self.reranker.embedder], texts, scores.tolist())
+            texts, scores = [texts[row] for row in rows], scores[rows]
+        return texts, scores.exp().clamp(0.0, 1.0).tolist()
+
+    def _correct(self, texts: list[str]) -> list[tuple[str, str | None]]:
+        """Each caption to tell, and what was said before it was corrected (None: it was not)."""
+        if self.corrector is None:
+            return [(text, None) for text in texts]
+        corrections = self.corrector(texts)
+        return [(c.text, c.original if c.outcome == "corrected" else None) for c in corrections]
 
 
-def _clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnError) -> Clip | None:
+def _clip_or_none(source: Any, outcome: Clip | MediaError, on_error: OnError) -> Clip | None:
     if isinstance(outcome, Clip):
         return outcome
     if on_error == "raise":
@@ -213,32 +239,8 @@ def _clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnErr
     return None
 
 
-def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
-    """The window of `seconds` that holds the most energy, of those that begin every half window."""
-    size = round(seconds * rate)
-    last = len(clip.waveform) - size
-    starts = [*range(0, last, max(1, size // 2)), last]
-    energies = [np.square(clip.waveform[s : s + size], dtype=np.float64).sum() for s in starts]
-    start = starts[int(np.argmax(energies))]
-    waveform = clip.waveform[start : start + size].copy()  # a copy, so that the rest can be freed
-    return replace(clip, waveform=waveform, start=start / rate, end=(start + size) / rate)
-
-
-def _is_silent(waveform: np.ndarray) -> bool:
-    return bool(np.ptp(waveform) <= SILENCE)
-
-
 def _silence(clip: Clip) -> Caption:
     return Caption("silence", 1.0, clip.start, clip.end, (("silence", 1.0),), clip.source)
-
-
-def _torch_dtype(dtype: str | torch.dtype, device: str) -> torch.dtype:
-    if dtype == "auto":
-        return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(f"unknown dtype {dtype!r}: choose auto, float32, bfloat16 or float16")
-    return found
 
 
 def _check_positive(**numbers: int) -> None:

@@ -20,7 +20,8 @@ class Caption:
 
     score: 0..1, the geometric mean of the probabilities that the model gave the caption's tokens, exp(mean
     log-probability). tags: (name, probability), the most probable first: those of at least 0.2, at most
-    five, and at least one if the model tags at all.
+    five, and at least one if the model tags at all. uncorrected: what the model said, where `text` is a
+    correction of it.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Caption:
     end: float = 0.0  # s
     tags: Tags = ()
     source: str = ""
+    uncorrected: str | None = None
 
     def _repr_html_(self) -> str:
         """For notebooks: the caption and its tags, under a player if the source is a file that is there."""
@@ -65,7 +67,8 @@ def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:
 
 
 def _continues(a: Caption, b: Caption) -> bool:
-    return (a.source, a.text) == (b.source, b.text) and a.start <= b.start <= a.end + 1e-3
+    said, again = ((c.source, c.text, c.uncorrected) for c in (a, b))
+    return said == again and a.start <= b.start <= a.end + 1e-3
 
 
 def _merged(a: Caption, b: Caption) -> Caption:

@@ -91,14 +91,8 @@ def resolve(name_or_folder: str | Path) -> Path:
         ) from None
 
 
-def load_checkpoint(
-    name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32
-) -> AudioCaptioningModel:
-    """The model of a checkpoint folder or hub name, on the CPU, in eval mode.
-
-    Raises CheckpointError or ConfigError naming the file, key or tensors that are wrong.
-    """
-    folder = resolve(name_or_folder)
+def read_config(folder: Path) -> ModelConfig:
+    """The config of a checkpoint folder. Raises CheckpointError, or ConfigError with every fault of it."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is no checkpoint: it has no {name}")
@@ -107,7 +101,18 @@ def load_checkpoint(
     except ValueError as error:
         raise ConfigError(f"{folder / CONFIG} is not valid JSON: {error}") from None
     config: ModelConfig = validated(ModelConfig, data, str(folder / CONFIG))
-    config = _beside(folder, config)
+    return config
+
+
+def load_checkpoint(
+    name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32
+) -> AudioCaptioningModel:
+    """The model of a checkpoint folder or hub name, on the CPU, in eval mode.
+
+    Raises CheckpointError or ConfigError naming the file, key or tensors that are wrong.
+    """
+    folder = resolve(name_or_folder)
+    config = _beside(folder, read_config(folder))
     own = config.language_model.source is None
     model = build_model(config, AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else None)
     try:

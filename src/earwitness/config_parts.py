@@ -249,18 +249,6 @@ class LanguageModelConfig(Tower):
 ENCODER_DECODERS = ("bart", "mbart", "t5", "mt5", "pegasus", "marian")
 
 
-class GuideConfig(Section):
-    distance: Literal["squared_l2", "l1", "cosine"] = "squared_l2"
-    beta: float = 0.1
-
-
-class RetrievalConfig(Section):
-    """Captions of similar sounds in the prompt (DistillCaps)."""
-
-    prompt: str = "Similar audios sound like:\n\n<captions>\n\nDescribe the detail of this audio:<audio>"
-    count: int = Field(3, ge=1)  # captions retrieved for a clip
-
-
 Encoder = Annotated[ConvConfig | CedConfig | DashengConfig, Field(discriminator="kind")]
 Vision = Annotated[ClipConfig | CachedFramesConfig, Field(discriminator="kind")]
 Fusion = Annotated[

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 COLUMNS = ("id", "path", "start", "end", "caption", "score", "tags", "model")
+UNCORRECTED = "uncorrected"  # one column more, in rows whose caption was corrected: what it was before
 
 
 class CaptionLike(Protocol):
@@ -34,6 +35,8 @@ class CaptionLike(Protocol):
     def tags(self) -> Sequence[tuple[str, float]]: ...
     @property
     def source(self) -> str: ...
+    @property
+    def uncorrected(self) -> str | None: ...
 
 
 def to_srt(captions: Iterable[CaptionLike]) -> str:
@@ -79,8 +82,10 @@ def write_jsonl(captions: Iterable[CaptionLike], path: str | os.PathLike, model:
 
 def write_csv(captions: Iterable[CaptionLike], path: str | os.PathLike, model: str = "") -> None:
     """A header of COLUMNS and one row a caption; tags as "dog 0.9000; rain 0.3100"."""
+    captions = list(captions)
+    more = (UNCORRECTED,) if any(caption.uncorrected is not None for caption in captions) else ()
     with _whole(path) as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table = csv.DictWriter(file, (*COLUMNS, *more), lineterminator="\n")
         table.writeheader()
         for caption in captions:
             cells = row(caption, model)
@@ -90,6 +95,7 @@ def write_csv(captions: Iterable[CaptionLike], path: str | os.PathLike, model: s
 
 def row(caption: CaptionLike, model: str = "") -> dict[str, Any]:
     """The row of a caption in tables: times to the millisecond, probabilities to four digits."""
+    corrected = {} if caption.uncorrected is None else {UNCORRECTED: caption.uncorrected}
     return {
         "id": Path(caption.source).stem,
         "path": str(caption.source),
@@ -99,7 +105,7 @@ def row(caption: CaptionLike, model: str = "") -> dict[str, Any]:
         "score": round(float(caption.score), 4),
         "tags": [[name, round(float(probability), 4)] for name, probability in caption.tags],
         "model": model,
-    }
+    } | corrected
 
 
 def _cues(captions: Iterable[CaptionLike]) -> list[tuple[int, int, str]]:

@@ -19,6 +19,9 @@ COMMANDS = {
     "train": "earwitness.cli.train",
     "scenes": "earwitness.cli.scenes",
     "export": "earwitness.cli.export",
+    "serve": "earwitness.cli.serve",
+    "gap": "earwitness.cli.gap",
+    "index": "earwitness.cli.index",
 }
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)

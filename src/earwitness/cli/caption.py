@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earwitness.cli.output import ROWS, SUBTITLES, Output, OutputError, RowFile, Subtitles, Table
+from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def caption(
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is faster.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 16,
     guide: Annotated[bool, typer.Option(help="The model's Token Guide, if it has one.")] = True,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Insist on pictures: a model that watches sees them anyway.")
+    ] = False,
+    retrieve: Annotated[
+        Path | None, typer.Option(help="Datastore whose captions of similar sounds the model is shown.")
+    ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Of the beams take the one that CLAP finds nearest to the sound.")
+    ] = False,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="Rewrite faulty captions with the models that the config names.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip what is already in --out (or has subtitles).")
     ] = False,
@@ -65,17 +78,21 @@ def caption(
     earwitness caption film.mp4 --srt              sound subtitles: film.srt
     earwitness caption DIR -r -o all.jsonl         one row a file; stopped? add --resume
     earwitness caption DIR -o all.csv --window 5   one row for each 5 s
+    earwitness caption dog.wav -m M --retrieve STORE   shown captions of similar sounds (earwitness index)
+    earwitness caption film.mp4 -m M --frames --rerank --correct   all that a model can be given
     """
     timeline = timeline or srt or vtt or window is not None or hop is not None or _suffix(out) in SUBTITLES
     failures: dict[str, str] = {}  # file -> why it has no caption
     told = 0
     try:
         files = _find(paths, recursive, failures)
-        outputs = _outputs(files, out, srt, vtt, model, resume=resume, overwrite=overwrite)
+        outputs = _outputs(files, out, srt, vtt, model, resume=resume, overwrite=overwrite, correct=correct)
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
         todo = _permitted(fresh, outputs, failures)
         if todo:
-            captioner = _load(model, device, dtype)
+            captioner = load_captioner(
+                *(model, device, dtype), frames=frames, retrieve=retrieve, rerank=rerank, correct=correct
+            )
             options: dict[str, Any] = {"batch_size": batch_size, "beams": beams, "use_guide": guide}
             if timeline:
                 options |= {"window": window or min(DEFAULT_WINDOW, captioner.max_seconds), "hop": hop}
@@ -117,6 +134,7 @@ def _outputs(
     *,
     resume: bool,
     overwrite: bool,
+    correct: bool,
 ) -> list[Output]:
     beside = [suffix for suffix, wanted in ((".srt", srt), (".vtt", vtt)) if wanted]
     outputs: list[Output] = [Subtitles(suffix, overwrite=overwrite) for suffix in beside]
@@ -127,7 +145,8 @@ def _outputs(
             )
         outputs.append(Subtitles(_suffix(out), target=out))
     elif out is not None and _suffix(out) in ROWS:
-        outputs.append(RowFile(out, "mini" if model is None else Path(model).name, resume=resume))
+        signed = "mini" if model is None else Path(model).name
+        outputs.append(RowFile(out, signed, resume=resume, corrected=correct))
     elif out is not None:
         raise OutputError(f"--out {out}: choose a name that ends in {', '.join((*ROWS, *SUBTITLES))}")
     return outputs or [Table()]
@@ -140,15 +159,6 @@ def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[s
             if (reason := output.refuses(file)) is not None:
                 failures[file] = reason
     return [file for file in files if file not in failures]
-
-
-def _load(model: str | None, device: str, dtype: str) -> Captioner:
-    from rich.console import Console
-
-    with Console(stderr=True).status("Loading the model"):
-        from earwitness.captioner import Captioner
-
-        return Captioner.from_pretrained(model, device=device, dtype=dtype)
 
 
 def _clips(

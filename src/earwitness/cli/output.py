@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from earwitness.captions import Caption
-from earwitness.subtitles import COLUMNS, row, write_srt, write_vtt
+from earwitness.subtitles import COLUMNS, UNCORRECTED, row, write_srt, write_vtt
 
 ROWS, SUBTITLES = (".jsonl", ".csv"), (".srt", ".vtt")
 
@@ -76,14 +76,16 @@ class RowFile:
     """JSONL or CSV, one row a caption; all rows of a file are written at once, as soon as they are known.
 
     resume: keep what is there. A last row cut off in the middle is dropped with all rows of its file.
+    corrected: a CSV file has a column for what was said before a correction.
     """
 
-    def __init__(self, path: Path, model: str, *, resume: bool = False) -> None:
+    def __init__(self, path: Path, model: str, *, resume: bool = False, corrected: bool = False) -> None:
         self.path, self.model, self.as_json = path, model, path.suffix.lower() == ".jsonl"
+        self.columns = (*COLUMNS, UNCORRECTED) if corrected else COLUMNS
         kept = self._kept() if resume and path.is_file() else []
         self.done = {row["path"] for row in kept}
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = "" if self.as_json else _csv_line(COLUMNS)
+        head = "" if self.as_json else _csv_line(self.columns)
         fresh = path.with_name(path.name + ".part")
         fresh.write_text(head + "".join(map(self._line, kept)), "utf-8", "backslashreplace")
         os.replace(fresh, path)
@@ -109,7 +111,7 @@ class RowFile:
         tags = row["tags"]
         if not isinstance(tags, str):  # it is one already where a CSV file was read
             tags = "; ".join(f"{name} {probability:.4f}" for name, probability in tags)
-        return _csv_line([tags if column == "tags" else row[column] for column in COLUMNS])
+        return _csv_line([tags if column == "tags" else row.get(column, "") for column in self.columns])
 
     def _kept(self) -> list[dict[str, Any]]:
         text = self.path.read_text("utf-8", "replace")
@@ -119,7 +121,8 @@ class RowFile:
                 rows = [json.loads(line) for line in whole.split("\n") if line.strip()]
             else:
                 rows = list(csv.DictReader(io.StringIO(whole + newline)))
-            if any(set(row) != set(COLUMNS) for row in rows):
+            optional = {UNCORRECTED} if self.as_json else set()
+            if any(set(row) - optional != set(self.columns) - optional for row in rows):
                 raise ValueError("its columns are others")
         except (ValueError, TypeError) as error:
             raise OutputError(

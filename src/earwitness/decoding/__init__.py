@@ -10,6 +10,7 @@ __all__ = [
     "CausalLanguageModel",
     "EncoderDecoderLanguageModel",
     "Prompt",
+    "Reranker",
     "TokenGuide",
     "TokenGuideParameters",
     "normalise_caption",
@@ -18,6 +19,7 @@ __all__ = [
 if TYPE_CHECKING:
     from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
     from earwitness.decoding.prompt import Prompt
+    from earwitness.decoding.rerank import Reranker
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
 
@@ -27,6 +29,7 @@ __getattr__, __dir__ = lazy_exports(
         "CausalLanguageModel": "language_model",
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
+        "Reranker": "rerank",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",
         "normalise_caption": "language_model",

@@ -19,6 +19,43 @@ class Ranked(NamedTuple):
     similarity: float
 
 
+class Reranker:
+    """Chooses among the candidates of a search the one that matches the sound best.
+
+    embedder: texts and audio -> vectors in one space, as `retrieval.Embedder`. weight: of a candidate's mean
+    log-probability beside its cosine, as in `rerank`.
+    """
+
+    def __init__(self, embedder: Any, *, weight: float = 0.0) -> None:
+        self.embedder, self.weight = embedder, weight
+
+    def searching(self, decoding: dict[str, Any]) -> dict[str, Any]:
+        """The settings of `LanguageModel.generate` that return every beam.
+
+        Raises ValueError if that is only one.
+        """
+        decoding = {"beams": 3} | decoding
+        decoding = {"num_return_sequences": decoding["beams"]} | decoding
+        if decoding["num_return_sequences"] < 2:
+            raise ValueError("re-ranking chooses among beams: search with at least 2")
+        return decoding
+
+    def __call__(
+        self, audio: NDArray[Any], candidates: Sequence[str], log_probabilities: Sequence[float]
+    ) -> list[int]:
+        """Vectors of B sounds [B, D], n candidates of each, side by side -> which B of the B n to take."""
+        count = len(candidates) // len(audio)
+        firsts = range(0, len(candidates), count)
+        ranked = rerank(
+            [candidates[i : i + count] for i in firsts],
+            audio,
+            self.embedder.embed_text,
+            log_probabilities=[log_probabilities[i : i + count] for i in firsts],
+            weight=self.weight,
+        )
+        return [first + entries[0].beam for first, entries in zip(firsts, ranked)]
+
+
 def rerank(
     beams: Sequence[Sequence[str]],
     audio: NDArray[Any],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -114,6 +116,23 @@ class ClapEmbedder:
                 ) from error
             self._loaded = model.to(self.device).eval(), tokenizer, extractor
         return self._loaded
+
+
+def embed_text(
+    embedder: Embedder, texts: Sequence[str], dtype: str, kept: Path | None = None
+) -> NDArray[np.floating]:
+    """Unit vectors of texts, [N, D] of `dtype`; in the folder `kept` they are kept for the next time."""
+    if kept is None:
+        return unit(embedder.embed_text(texts)).astype(dtype)
+    key = json.dumps([embedder.name, dtype, *texts]).encode()
+    file = kept / f"{hashlib.sha256(key).hexdigest()[:32]}.npy"
+    if not file.is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".part")
+        with partial.open("wb") as out:
+            np.save(out, embed_text(embedder, texts, dtype))
+        partial.replace(file)
+    return np.load(file, allow_pickle=False)
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,0 +1,74 @@
+"""`earwitness index`: captions in, a datastore that `caption --retrieve` searches out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def index(
+    captions: Annotated[
+        list[Path],
+        typer.Option(help="Manifest, CSV, JSON(L) with id and caption, or .txt, one a line; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the datastore; one that is there is replaced.")],
+    embedder: Annotated[str, typer.Option(help="CLAP by hub name or folder.")] = "laion/clap-htsat-unfused",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+) -> None:
+    """Make captions searchable by sound, for models that are shown captions of similar sounds.
+
+    Stopped? The same line goes on where it was. The folder counts as a datastore only when it is whole.
+
+    \b
+    earwitness index --captions audiocaps/train.jsonl --out STORE
+    earwitness index --captions clotho.csv --captions mine.txt --out STORE --embedder /models/clap
+    earwitness caption dog.wav --model MODEL --retrieve STORE
+    """
+    try:
+        rows = [row for path in captions for row in read_rows(path)]
+        _build(rows, out, embedder, device)
+    except (ValueError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{len(rows)} captions of {len({name for name, _ in rows})} clips in {out}")
+
+
+def read_rows(path: Path) -> list[tuple[str, str]]:
+    """(id of the clip, caption) of each caption of a file. Lines of a text file are clips of their own.
+
+    Raises ValueError for a file without captions, OSError for none.
+    """
+    from earwitness.metrics.files import read_captions
+
+    if path.suffix.lower() != ".txt":
+        rows = [(name, text) for name, texts in read_captions(path).items() for text in texts]
+    else:
+        lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+        rows = [(f"{path.name}:{number}", line) for number, line in lines]
+    rows = [(name, " ".join(text.split())) for name, text in rows if text.strip()]
+    if not rows:
+        raise ValueError(f"{path} holds no captions")
+    return rows
+
+
+def _build(rows: list[tuple[str, str]], out: Path, embedder: str, device: str) -> None:
+    from tqdm import tqdm
+
+    from earwitness.devices import resolve_device
+    from earwitness.retrieval import CaptionDatastore, ClapEmbedder
+
+    kept = out / "embedded"
+    if out.exists() and not (kept.is_dir() or (out / "store.json").is_file() or not any(out.iterdir())):
+        raise ValueError(f"{out} holds something else than a datastore: name another folder")
+    local = Path(embedder).is_dir()
+    if not local:
+        typer.echo(f"{embedder} is fetched from the hub, unless it was before.", err=True)
+    clap = ClapEmbedder(Path(embedder).resolve() if local else embedder, device=resolve_device(device))
+    names, texts = zip(*rows)
+    with tqdm(total=len(rows), unit=" captions", desc="Embedding") as bar:
+        store = CaptionDatastore.build(texts, names, clap, kept=kept, progress=bar.update)
+    store.save(out)
+    shutil.rmtree(kept)

@@ -1,0 +1,144 @@
+"""Clip: a stretch of a source that gets one caption, with what is heard and what is seen in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from earwitness import media
+from earwitness.containers import is_array, name_of
+from earwitness.encoders.frames import prepare_frames
+from earwitness.model import AudioCaptioningModel
+
+log = logging.getLogger("earwitness")
+
+SILENCE = 2.0**-13  # peak to peak: four steps of 16 bits, which is dither
+TOLERANCE = 0.1  # s a clip may exceed the model's limit: codecs pad, and media.windows joins a rest so short
+
+
+@dataclass(frozen=True)
+class Clip:
+    """start, end: seconds in the source. frames: pictures of that stretch; None where there are none."""
+
+    waveform: np.ndarray  # float32 [S]
+    start: float
+    end: float
+    source: str
+    frames: np.ndarray | None = None  # uint8 [N, size, size, 3]
+
+    @property
+    def is_silent(self) -> bool:
+        return bool(np.ptp(self.waveform) <= SILENCE)
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """Pictures for a model that watches: `rate` a second, squares of `size` pixels.
+
+    A source without moving pictures gives none, and neither does a stretch whose pictures do not decode (a
+    warning is logged); where pictures are `required` both raise MediaError.
+    """
+
+    rate: float
+    size: int
+    required: bool = False
+
+    @classmethod
+    def of(cls, model: AudioCaptioningModel) -> FrameSampler | None:
+        """The pictures that a model watches; None if it watches none."""
+        if model.vision is None:
+            return None
+        if not hasattr(model.vision, "image_size"):
+            raise ValueError(
+                "this model watches frame features computed before (vision.kind: cached), which no video "
+                "holds: in its config.json name the tower that computed them (vision.kind: clip)"
+            )
+        required = model.config.fusion.kind == "visual_only"
+        return cls(model.config.vision.frames_per_second, model.vision.image_size, required)
+
+    def __call__(self, source: Any, clip: Clip) -> Clip:
+        """The clip with the pictures that `source` shows in its stretch."""
+        if is_array(source) or not media.probe(source).has_video:
+            if self.required:
+                raise media.MediaError(clip.source, "holds no moving pictures, which are required here")
+            return clip
+        try:
+            frames, _ = media.sample_frames(source, self.rate, clip.start, clip.end, self.size)
+        except media.MediaError as error:
+            if self.required:
+                raise
+            log.warning("%s; captioned by its sound alone", error)
+            return clip
+        return replace(clip, frames=frames)
+
+
+def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler | None) -> Clip:
+    """A source as one clip; of one longer than `max_seconds` its loudest window, with a warning.
+
+    Raises MediaError.
+    """
+    name = name_of(source)
+    source = _reopenable(source, sampler)
+    audio = media.load_audio(source, rate)
+    if audio.damaged:
+        log.warning("%s is damaged: %.0f %% of it could be heard", name, 100 * audio.covered)
+    clip = Clip(audio.waveform, 0.0, audio.duration, name)
+    if audio.duration > max_seconds + TOLERANCE:
+        clip = _loudest(clip, max_seconds, rate)
+        log.warning(
+            "%s lasts %.1f s, of which the model hears %g s at once: captioned %.1f to %.1f s, where it "
+            "is loudest; timeline() or --timeline captions all of it",
+            *(name, audio.duration, max_seconds, clip.start, clip.end),
+        )
+    return sampler(source, clip) if sampler else clip
+
+
+def window_clips(
+    source: Any, window: float, hop: float | None, rate: int, sampler: FrameSampler | None
+) -> Iterator[Clip]:
+    """The windows of `media.windows` as clips. Raises ValueError at once, MediaError as they are drawn."""
+    name = name_of(source)
+    source = _reopenable(source, sampler)
+    clips = (Clip(w.waveform, w.start, w.end, name) for w in media.windows(source, window, hop, rate))
+    return (sampler(source, clip) for clip in clips) if sampler else clips
+
+
+def sound_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
+    """What the model listens to: {"waveforms": float32 [B, S], "lengths": [B]}."""
+    waveforms = [torch.from_numpy(clip.waveform) for clip in clips]
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    return {"waveforms": pad_sequence(waveforms, True).to(device), "lengths": lengths.to(device)}
+
+
+def video_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor] | None:
+    """What it watches: {"frames": [B, N, 3, size, size], "counts": [B]}; None if no clip shows anything."""
+    shown = [clip.frames for clip in clips if clip.frames is not None]
+    if not shown:
+        return None
+    pictures = [torch.from_numpy(shown[0][:0] if clip.frames is None else clip.frames) for clip in clips]
+    counts = torch.tensor([len(frames) for frames in pictures])
+    frames = prepare_frames(pad_sequence(pictures, True).to(device), size=shown[0].shape[-2])
+    return {"frames": frames, "counts": counts.to(device)}
+
+
+def _reopenable(source: Any, sampler: FrameSampler | None) -> Any:
+    """Sound and pictures are read by two decoders, between which a file object cannot be shared."""
+    return source.read() if sampler and hasattr(source, "read") else source
+
+
+def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
+    """The window of `seconds` that holds the most energy, of those that begin every half window."""
+    size = round(seconds * rate)
+    last = len(clip.waveform) - size
+    starts = [*range(0, last, max(1, size // 2)), last]
+    energies = [np.square(clip.waveform[s : s + size], dtype=np.float64).sum() for s in starts]
+    start = starts[int(np.argmax(energies))]
+    waveform = clip.waveform[start : start + size].copy()  # a copy, so that the rest can be freed
+    return replace(clip, waveform=waveform, start=start / rate, end=(start + size) / rate)
