@@ -1,6 +1,7 @@
 # make demo    captions the sounds of examples/ with the model that comes with the package
 # make test    the whole test suite, offline
 # make lint    ruff and mypy
+# make docs    the documentation, into docs/_build
 # make bench   every benchmark; one of them: make bench ARGS=mini
 #
 # Everything is installed into .venv from constraints.txt, once; a change of either file installs again.
@@ -13,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 .DELETE_ON_ERROR:
 
 demo: export HF_HUB_OFFLINE = 1
@@ -29,6 +30,9 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED_DEV)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -qW --keep-going docs docs/_build
 
 bench: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks $(ARGS)
