@@ -16,6 +16,7 @@ COMMANDS = {
     "caption": "earwitness.cli.caption",
     "presets": "earwitness.cli.presets",
     "score": "earwitness.cli.score",
+    "evaluate": "earwitness.cli.evaluate",
     "train": "earwitness.cli.train",
     "scenes": "earwitness.cli.scenes",
     "export": "earwitness.cli.export",

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from earwitness.metrics.corpus import Corpus, Score, mean_score
 from earwitness.metrics.meteor_data import MissingData
-from earwitness.metrics.neural import batches, load_or_explain
+from earwitness.metrics.neural import load_or_explain
+from earwitness.metrics.sounds import Sound, as_sound
 
 CLIP_BATCH = 8
 
 
-def clap_score(corpus: Corpus, audio: Sequence[str] | None, model: str, device: str = "cpu") -> Score:
-    """Per clip the cosine of sound and candidate.
+def clap_score(corpus: Corpus, audio: Sequence[Sound | str] | None, model: str, device: str = "cpu") -> Score:
+    """Per clip the cosine of sound and candidate; of a sound longer than the model hears, its middle counts.
 
     Args:
         corpus: captions; the candidates' raw text is used.
-        audio: a sound file a clip, in the candidates' order.
+        audio: a sound a clip (a file, or a Sound for a stretch of one), in the candidates' order.
         model: hub name or folder of a CLAP model.
 
     Raises:
@@ -34,13 +36,16 @@ def clap_score(corpus: Corpus, audio: Sequence[str] | None, model: str, device: 
 
     network, processor = load_or_explain("clap_score", model, lambda: _load(model))
     network = network.to(device).eval()
-    rate = processor.feature_extractor.sampling_rate
+    rate, longest = processor.feature_extractor.sampling_rate, processor.feature_extractor.nb_max_samples
     values: list[float] = []
     with torch.inference_mode():
         for start in range(0, len(corpus), CLIP_BATCH):
-            waves = [_wave(path, rate) for path in audio[start : start + CLIP_BATCH]]
+            waves = [
+                _middle(as_sound(sound).waveform(rate), longest)
+                for sound in audio[start : start + CLIP_BATCH]
+            ]
             sounds = processor.feature_extractor(waves, sampling_rate=rate, return_tensors="pt").to(device)
-            texts = next(batches(corpus.candidates[start : start + CLIP_BATCH]))
+            texts = corpus.candidates[start : start + CLIP_BATCH]
             words = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
             pair = (
                 _vectors(network.get_audio_features(**sounds)),
@@ -50,10 +55,10 @@ def clap_score(corpus: Corpus, audio: Sequence[str] | None, model: str, device: 
     return mean_score(values)
 
 
-def _wave(path: str, rate: int) -> np.ndarray:
-    from earwitness.media import load_audio
-
-    return load_audio(path, sample_rate=rate).waveform
+def _middle(wave: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
+    """As much as the model hears, from the middle: the processor would cut at random."""
+    first = max(0, len(wave) - longest) // 2
+    return wave[first : first + longest]
 
 
 def _vectors(output: Any) -> Any:

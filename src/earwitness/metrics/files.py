@@ -11,6 +11,7 @@ from typing import Any
 
 from earwitness.metrics.evaluation import score
 from earwitness.metrics.report import Report
+from earwitness.metrics.sounds import Sound, find_sound
 
 _ID = ("id", "file", "file_name", "filename", "path", "audio", "youtube_id")
 _TEXT = ("caption", "captions", "prediction", "candidate", "references", "text")
@@ -23,14 +24,20 @@ def score_files(
     candidates: str | os.PathLike[str],
     references: str | os.PathLike[str],
     metrics: str | Iterable[str] = "default",
+    *,
+    audio: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Report:
     """Score the captions of two files; rows are brought together by id.
 
+    Args:
+        candidates, references: files as `read_captions` reads them.
+        metrics, options: as for `score`.
+        audio: a folder with a sound file for each id, for the metrics that listen.
+
     Raises:
-        ValueError: a file that cannot be read as captions, ids of one file that the other lacks, or
-            several candidates
-            of one id without spider_max among the metrics.
+        ValueError: a file that cannot be read as captions, ids of one file that the other lacks, ids without
+            a sound file, or several candidates of one id without spider_max among the metrics.
         FileNotFoundError: a file is not there.
     """
     own, other = read_captions(candidates), read_captions(references)
@@ -49,8 +56,17 @@ def score_files(
                 double,
             )
         )
+    if audio is not None:
+        options["audio"] = _sounds(Path(audio), list(own))
     rows: Sequence[Any] = [texts if len(texts) > 1 else texts[0] for texts in own.values()]
     return score(rows, [other[i] for i in own], metrics, ids=list(own), **options)
+
+
+def _sounds(folder: Path, ids: Sequence[str]) -> list[Sound]:
+    found = {name: sound for name in ids if (sound := find_sound(name, folder))}
+    if lacking := [name for name in ids if name not in found]:
+        raise ValueError(_lacks(f"{folder} has no sound file for {len(lacking)} ids", lacking))
+    return list(found.values())
 
 
 def _lacks(problem: str, ids: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from earwitness.metrics.fense import fense
 from earwitness.metrics.mace import mace
 from earwitness.metrics.meteor_data import MissingData
 from earwitness.metrics.rouge_l import rouge_l
+from earwitness.metrics.sounds import Sound
 from earwitness.metrics.spider import spider
 from earwitness.metrics.spider_fl import spider_fl
 
@@ -58,7 +59,7 @@ class Settings:
     bert_model: str = BERT_MODEL
     bert_layer: int | None = None
     spice_home: str | None = None
-    audio: Sequence[str] | None = None
+    audio: Sequence[Sound | str] | None = None
     document_frequency: DocumentFrequency | None = None
     device: str = "cpu"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 from earwitness.metrics.report import Report, write_whole
+from earwitness.metrics.sounds import Sound, as_sound, find_sound
+
+Sounds = Mapping[str, Sound | str] | str | os.PathLike[str]
 
 _ORDER = ("spider", "spider_approx", "fense", "cider_d", "meteor", "bleu_4", "rouge_l")
 _STYLE = """
@@ -30,7 +32,7 @@ def write_page(
     path: str | os.PathLike[str],
     metric: str | None = None,
     count: int = 50,
-    audio: Mapping[str, str] | str | os.PathLike[str] | None = None,
+    audio: Sounds | None = None,
     title: str = "Worst cases",
 ) -> None:
     """Write the `count` clips with the lowest values of a metric, lowest first.
@@ -39,9 +41,8 @@ def write_page(
         report: a report with per-clip scores.
         path: the HTML file.
         metric: default the first of SPIDEr, FENSE, CIDEr-D, METEOR, BLEU-4, ROUGE-L that the report has.
-        audio: a folder that holds a file named like each id, or a mapping of ids to files or addresses.
-            Files are linked
-            relative to the page, never copied into it.
+        audio: a folder that holds a file named like each id, or a mapping of ids to Sounds, files or
+            addresses. Files are linked relative to the page, never copied into it.
 
     Raises:
         ValueError: the report has no such per-clip metric.
@@ -91,22 +92,8 @@ def _clip(report: Report, number: int, metric: str, link: str | None) -> str:
     )
 
 
-def _link(name: str, audio: Mapping[str, str] | str | os.PathLike[str] | None, page: Path) -> str | None:
+def _link(name: str, audio: Sounds | None, page: Path) -> str | None:
     if audio is None:
         return None
-    if isinstance(audio, Mapping):
-        given = audio.get(name)
-        if given is None or "://" in given:
-            return given
-        return quote(os.path.relpath(given, page).replace(os.sep, "/"))
-    found = sound_of(name, Path(audio))
-    return None if found is None else quote(os.path.relpath(found, page).replace(os.sep, "/"))
-
-
-def sound_of(name: str, folder: Path) -> Path | None:
-    """The sound file of an id in a folder: named like it, with or without an ending."""
-    return next((folder / candidate for candidate in _names(name) if (folder / candidate).is_file()), None)
-
-
-def _names(name: str) -> Sequence[str]:
-    return [name, *(f"{name}{ending}" for ending in (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".mp4"))]
+    sound = audio.get(name) if isinstance(audio, Mapping) else find_sound(name, Path(audio))
+    return None if sound is None else as_sound(sound).link(page)
