@@ -6,6 +6,7 @@ Dosovitskiy et al. 2021, "An image is worth 16x16 words". Queries, keys and valu
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,6 +63,11 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """mask: bool [B, N], True where a token may be attended to."""
-        x = x + self.dropout(self.attn(self.norm1(x), mask))
-        return x + self.mlp(self.norm2(x))
+        """mask: bool [B, N], True where a token may be attended to. Without gradients x is overwritten."""
+        x = add(x, self.dropout(self.attn(self.norm1(x), mask)))
+        return add(x, self.mlp(self.norm2(x)))
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, written into x where no gradient is recorded: a tenth of a CPU's time goes into new memory."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
