@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -13,6 +14,7 @@ SETS = {
     "lavcap": ("LAVCap II", "LAVCap III", "LAVCap IV"),
     "distillcaps": ("DistillCaps 5", "DistillCaps 6-7"),
 }
+STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # seeds -> t of 95 %, both sides
 Figures = dict[int, dict[str, float]]  # seed -> name -> value
 
 
@@ -27,9 +29,10 @@ class Row(NamedTuple):
 
 
 def page_rows(page: Path = PAGE) -> list[Row]:
-    """Every row of the page, in order."""
-    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    """Every row of the page's first table, in order."""
+    lines = dropwhile(lambda line: not line.startswith("|"), page.read_text("utf-8").splitlines())
+    table = list(takewhile(lambda line: line.startswith("|"), lines))
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
     return [Row(t, n, preset, tuple(re.findall(r"`([^`]+)`", o)), said) for t, n, preset, o, said in cells]
 
 
@@ -58,12 +61,12 @@ def spread(values: list[float]) -> str:
 def verdict(gaps: list[float]) -> str:
     """gaps: loss of the row less that of the whole preset, seed by seed. The papers say that all are worse.
 
-    Beyond two standard errors of the mean it holds or is reversed; nearer it cannot be told from noise.
+    What Student's t cannot tell from nothing at 95 % is noise.
     """
     if len(gaps) < 2:
         return "one seed says nothing"
     error = stdev(gaps) / len(gaps) ** 0.5
-    if abs(mean(gaps)) <= 2 * error:
+    if abs(mean(gaps)) <= STUDENT.get(len(gaps), 2.6) * error:
         return "within noise"
     return "direction holds" if mean(gaps) > 0 else "DIRECTION DOES NOT HOLD"
 
