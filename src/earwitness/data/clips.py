@@ -1,0 +1,130 @@
+"""What the readers of published sets share: a folder of clips, tables of captions, what was found."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from earwitness.data.manifest import Row
+from earwitness.media import is_media_path
+from earwitness.media_files import AUDIO_SUFFIXES
+
+
+class DataError(ValueError):
+    """A set that is not laid out as it must be; the message says what is missing and what to do."""
+
+
+@dataclass
+class Found:
+    """What a reader found: rows by split, names of clips that are not there, rows left out by reason."""
+
+    splits: dict[str, list[Row]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def lists(self, split: str) -> tuple[list[Row], list[str]]:
+        """Rows and missing names of a split, to be added to."""
+        return self.splits.setdefault(split, []), self.missing.setdefault(split, [])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The files of one clip. audio: its sound, or the video that carries it."""
+
+    audio: str
+    video: str | None
+
+
+class ClipFolder:
+    """Sound and video files in a folder and the folders within, to be found by name without its ending.
+
+    Names are compared in Unicode's composed form: file systems differ in how they write an accent.
+    """
+
+    def __init__(self, root: Path, files: Iterable[Path]):
+        self.root, self.files = root, sorted(files)
+        self._by_name: dict[str, list[Path]] = {}
+        for file in self.files:
+            self._by_name.setdefault(_composed(file.stem), []).append(file)
+
+    @classmethod
+    def open(cls, folder: Path) -> ClipFolder:
+        """Links to folders are not followed. Raises DataError if there is no such folder."""
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        root = folder.absolute()
+        tree = tqdm(os.walk(root), desc=f"Looking into {folder}", unit=" folders", delay=2)
+        named = (Path(place, name) for place, _, names in tree for name in names if not name.startswith("."))
+        return cls(root, filter(is_media_path, named))
+
+    def below(self, *words: str) -> list[Path]:
+        """The files below a folder that has one of these words in its name."""
+        return [f for f in self.files if set(words) & set(_words(str(f.parent.relative_to(self.root))))]
+
+    def by_split(self, words: Mapping[str, Sequence[str]]) -> dict[str, ClipFolder]:
+        """Each split with the files below its folders; what is below no split's folder may be any split's.
+
+        words: of the folders' names. A clip of the same name in another split's folder is another clip.
+        """
+        own = {split: self.below(*names) for split, names in words.items()}
+        placed = {file for files in own.values() for file in files}
+        others = [file for file in self.files if file not in placed]
+        return {split: ClipFolder(self.root, files + others) for split, files in own.items()}
+
+    def find(self, *names: str) -> Clip | None:
+        """The first of these names, without endings, that is there."""
+        for name in names:
+            if files := self._by_name.get(_composed(name)):
+                sounds = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
+                videos = [str(file) for file in files if file not in sounds]
+                return Clip(str(sounds[0]) if sounds else videos[0], videos[0] if videos else None)
+        return None
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _words(path: str) -> list[str]:
+    return re.split(r"[^a-z0-9]+", path.lower())
+
+
+def read_text(file: Path) -> str:
+    """A file in UTF-8 or else Latin-1. Raises DataError."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def read_table(file: Path, needed: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
+    """Rows of a CSV file with a header; cells that are not there are empty. Raises DataError."""
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, restval="")
+    try:
+        columns = reader.fieldnames or []
+        if lacking := [name for name in needed if name not in columns]:
+            raise DataError(f"{file} has no column {', '.join(lacking)}, only {', '.join(columns) or 'none'}")
+        return list(reader)
+    except csv.Error as error:
+        raise DataError(f"{file}, line {reader.line_num}: {error}") from None
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """The file of that name in a folder or one folder below. Raises DataError if there are several."""
+    found = [file for file in [folder / name, *sorted(folder.glob(f"*/{name}"))] if file.is_file()]
+    if len(found) > 1:
+        raise DataError(f"there are {' and '.join(map(str, found))}: name the folder of one of them")
+    return found[0] if found else None

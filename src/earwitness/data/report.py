@@ -1,0 +1,219 @@
+"""A look at every clip of a set before it is used, and what is to be told about it.
+
+The header says whether a clip can be heard and how long it is; of files of one size the bytes are compared, so
+that the same recording shows twice in a split, or in two of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from earwitness.data.clips import Found
+from earwitness.data.manifest import Row, write_manifest, written_whole
+from earwitness.media import SHORTEST, MediaError, load_audio, probe
+from earwitness.reading_ahead import map_ahead
+
+READERS = 8  # threads: looking at a file is mostly waiting for it
+SHOWN = 5  # names of each kind that are printed; the report has all
+
+Placed = tuple[str, Row]  # split or set, row of it
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Seconds that a clip must last. Others are left out of the manifest."""
+
+    shortest: float = SHORTEST
+    longest: float = float("inf")
+
+
+@dataclass
+class SplitReport:
+    """One split. rows: what its manifest holds; the lists name what it does not hold, and clips twice in it."""
+
+    rows: list[Row] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of each row
+    missing: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)  # id -> why
+    too_short: list[str] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)
+    damaged: dict[str, float] = field(default_factory=dict)  # id -> share that decodes; these are kept
+    duplicates: list[list[str]] = field(default_factory=list)  # ids of one sound, or an id again
+
+    def to_json(self) -> dict[str, Any]:
+        some = self.seconds or [0.0]
+        return {
+            "rows": len(self.rows),
+            "captions": sum(len(row.captions) for row in self.rows),
+            "hours": sum(self.seconds) / 3600,
+            "seconds": {"shortest": min(some), "mean": sum(some) / len(some), "longest": max(some)},
+        } | {name: getattr(self, name) for name in KINDS}
+
+
+KINDS = ["missing", "unreadable", "too_short", "too_long", "damaged", "duplicates"]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A clip of two or more splits. by: "id" or "sound". places: (split, id)."""
+
+    by: str
+    places: list[tuple[str, str]]
+
+
+@dataclass
+class Report:
+    splits: dict[str, SplitReport]
+    left_out: Mapping[str, int]
+    leaks: list[Leak]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "splits": {name: split.to_json() for name, split in self.splits.items()},
+            "left_out": dict(self.left_out),
+            "leaks": [{"by": leak.by, "places": leak.places} for leak in self.leaks],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For eyes."""
+        for name, split in self.splits.items():
+            hours, captions = sum(split.seconds) / 3600, sum(len(row.captions) for row in split.rows)
+            yield f"{name}: {len(split.rows)} clips, {captions} captions, {hours:.2f} hours"
+            for kind in KINDS:
+                if found := getattr(split, kind):
+                    yield f"  {len(found)} {kind.replace('_', ' ')}: {_some(found)}"
+        yield from (f"left out, {reason}: {count}" for reason, count in self.left_out.items() if count)
+        if self.leaks:
+            shown = ["/".join(f"{split}:{id_}" for split, id_ in leak.places) for leak in self.leaks]
+            yield f"{len(self.leaks)} clips are in more than one split: {_some(shown)}"
+
+
+def examine(
+    found: Found, bounds: Bounds, *, decode: bool = False, against: Mapping[str, Sequence[Row]] | None = None
+) -> Report:
+    """Looks at every clip that was found. decode: all of it, not the header alone.
+
+    against: other sets by name, looked at for clips of theirs among these.
+    """
+    splits = {name: _look_at(name, rows, bounds, decode) for name, rows in found.splits.items()}
+    for name, missing in found.missing.items():
+        splits.setdefault(name, SplitReport()).missing = missing
+    sets = {name: split.rows for name, split in splits.items()} | dict(against or {})
+    clips = [(name, row) for name, rows in sets.items() for row in rows]
+    leaks = []
+    for by, group in chain(zip(repeat("id"), _same_ids(clips)), zip(repeat("sound"), _same_sounds(clips))):
+        names = {name for name, _ in group}
+        if len(names) == 1 and names <= splits.keys():
+            splits[names.pop()].duplicates.append([row.id for _, row in group])
+        elif len(names) > 1 and names & splits.keys():
+            leaks.append(Leak(by, [(name, row.id) for name, row in group]))
+    return Report(splits, found.left_out, leaks)
+
+
+def write(report: Report, out: Path) -> None:
+    """OUT/SPLIT.jsonl for every split, and OUT/report.json."""
+    for name, split in report.splits.items():
+        write_manifest(out / f"{name}.jsonl", split.rows)
+    with written_whole(out / "report.json") as file:
+        text = json.dumps(report.to_json(), indent=1, ensure_ascii=False)
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _look_at(name: str, rows: Sequence[Row], bounds: Bounds, decode: bool) -> SplitReport:
+    split = SplitReport()
+    look = _decoded if decode else _declared
+    for row, seen in zip(rows, _map(look, rows, f"Looking at {name}")):
+        if isinstance(seen, MediaError):
+            split.unreadable[row.id] = seen.reason
+            continue
+        seconds, covered = seen
+        if seconds < bounds.shortest:
+            split.too_short.append(row.id)
+        elif seconds > bounds.longest:
+            split.too_long.append(row.id)
+        else:
+            split.rows.append(row)
+            split.seconds.append(seconds)
+            if covered < 1:
+                split.damaged[row.id] = covered
+    return split
+
+
+def _declared(row: Row) -> tuple[float, float] | MediaError:
+    """(seconds, 1): what the header says; decoded where it does not say it."""
+    try:
+        info = probe(row.audio)
+        if not info.has_audio:
+            return MediaError(row.audio, "holds no sound")
+        if info.duration is None:
+            return _decoded(row)
+        return max(0.0, min(row.end or info.duration, info.duration) - row.start), 1.0
+    except MediaError as error:
+        return error
+
+
+def _decoded(row: Row) -> tuple[float, float] | MediaError:
+    """(seconds, share of what the header promises)."""
+    try:
+        audio = load_audio(row.audio, start=row.start, end=row.end)
+    except MediaError as error:
+        return error
+    return audio.duration, audio.covered if audio.damaged else 1.0
+
+
+def _same_ids(clips: Sequence[Placed]) -> list[list[Placed]]:
+    return _groups((placed[1].id, placed) for placed in clips)
+
+
+def _same_sounds(clips: Sequence[Placed]) -> Iterator[list[Placed]]:
+    """Clips of equal files; within one split, of equal stretches of them. Only files of equal size are read."""
+    there = [(size, placed) for placed, size in zip(clips, _map(_size, clips, "Comparing sizes")) if size]
+    doubtful = [placed for group in _groups(there) for placed in group]
+    digests = _map(_digest, doubtful, "Comparing sounds")
+    for group in _groups(zip(digests, doubtful)):
+        if len({name for name, _ in group}) > 1:
+            yield group
+        else:
+            yield from _groups(((row.start, row.end), (name, row)) for name, row in group)
+
+
+def _size(placed: Placed) -> int:
+    """Bytes; 0 for a file of another set that is not there."""
+    file = Path(placed[1].audio)
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _digest(placed: Placed) -> bytes:
+    with open(placed[1].audio, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _groups(pairs: Iterable[tuple[Any, T]]) -> list[list[T]]:
+    """What has the same key, where more than one has it."""
+    groups: dict[Any, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _map(function: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R]:
+    results = map_ahead(function, items, workers=READERS, most=4 * READERS)
+    return iter(tqdm(results, total=len(items), desc=what, unit=" clips", delay=2))
+
+
+def _some(names: Iterable[Any]) -> str:
+    if isinstance(names, Mapping):
+        names = [f"{n} ({why if isinstance(why, str) else f'{why:.0%} decodes'})" for n, why in names.items()]
+    texts = [name if isinstance(name, str) else " = ".join(name) for name in names]
+    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
