@@ -75,7 +75,7 @@ class AudioCaptioningModel(nn.Module):
     @property
     def tag_names(self) -> list[str]:
         """Names of the encoder's tags, in the order of `Decoded.tags`; none if it has no names for them."""
-        return list(getattr(getattr(self.config, "encoder", None), "tags", []))
+        return list(getattr(self.encoder, "tag_names", ()))
 
     def listen(self, sound: dict[str, Tensor]) -> Embeds:
         """{"waveforms" [B, S], "lengths" [B]} or {"log_mel" [B, 64, F], "frames" [B]} -> h_a [B, N_a, D]."""

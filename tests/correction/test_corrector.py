@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from earwitness.correction.corrector import PROMPT, THRESHOLD, Corrector, caption_in
 
+sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
+from tiny_parts import CHAT, write_chat_model
+
 ORIGINAL = "a man is speaking and a dog bark in background"
-TEMPLATE = (
-    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{{ eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 )
@@ -170,25 +172,16 @@ def test_normalise_brings_answers_into_form():
     assert correct(["rain and"])[0] == ("rain and", "rain and", 1.0, "kept", "Rain AND.")
 
 
-def test_a_real_chat_model_batch_equals_one_by_one():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+def test_a_real_chat_model_batch_equals_one_by_one(tmp_path):
+    from transformers import AutoTokenizer, LlamaForCausalLM
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE({c: i + 1 for i, c in enumerate(alphabet)} | {"</s>": 0}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=257, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=1024, initializer_range=0.5, eos_token_id=0, bos_token_id=None,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
+    folder = write_chat_model(tmp_path)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), LlamaForCausalLM.from_pretrained(folder)
+    tokenizer.chat_template = None
     with pytest.raises(ValueError, match="has no chat template"):
         Corrector(model, tokenizer, lambda c: [1.0] * len(c))
     captions = ["a dog bark", "rain is falling and and", "x"]
-    for template in (TEMPLATE, NO_SYSTEM + TEMPLATE):
+    for template in (CHAT, NO_SYSTEM + CHAT):
         tokenizer.chat_template = template
         correct = Corrector(model, tokenizer, lambda c: [1.0] * len(c), max_new_tokens=6, batch_size=3)
         together = correct(captions)

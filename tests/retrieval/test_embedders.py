@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from earwitness.retrieval.embedders import ClapEmbedder, unit
 
-TEXTS = ["a dog barks", "rain falls on a tin roof while a man speaks", ""]
+sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
+from tiny_parts import TEXTS, write_clap
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    tokenizers = pytest.importorskip("tokenizers")
-    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, RobertaTokenizerFast
-
-    folder = tmp_path_factory.mktemp("clap")
-    bpe = tokenizers.ByteLevelBPETokenizer()
-    bpe.train_from_iterator(TEXTS, vocab_size=300, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    bpe.save_model(str(folder))
-    RobertaTokenizerFast(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt")).save_pretrained(
-        folder
-    )
-    torch.manual_seed(0)
-    config = ClapConfig(
-        projection_dim=12,
-        text_config={
-            "vocab_size": 300,
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 16,
-            "max_position_embeddings": 66,
-            "projection_dim": 12,
-        },
-        audio_config={
-            "spec_size": 128,
-            "num_mel_bins": 64,
-            "window_size": 4,
-            "patch_embeds_hidden_size": 8,
-            "hidden_size": 16,
-            "depths": [1, 1],
-            "num_attention_heads": [2, 2],
-            "projection_dim": 12,
-            "enable_fusion": False,
-        },
-    )
-    ClapModel(config).save_pretrained(folder)
-    ClapFeatureExtractor(
-        sampling_rate=16000, max_length_s=1, hop_length=250, truncation="rand_trunc", frequency_max=7000
-    ).save_pretrained(folder)
-    return folder
+    return write_clap(tmp_path_factory.mktemp("clap"))
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ class ConvEncoder(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        self.tags, self.dim = list(tags), dim
+        self.tag_names, self.dim = list(tags), dim
         ins = [1, *widths[:-1]]
         strides, kernels = [4, 2, 2], [7, 3, 3]
         self.stages = nn.ModuleList(
@@ -93,7 +93,7 @@ class ConvEncoder(nn.Module):
         self.project = nn.Linear(widths[-1] * (N_MELS // TOKEN_FRAMES), dim)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        self.tag_head = nn.Linear(dim, len(self.tags))
+        self.tag_head = nn.Linear(dim, len(self.tag_names))
         nn.init.constant_(self.tag_head.bias, -4.0)  # most tags are absent: start from their base rate
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
