@@ -168,6 +168,43 @@ def test_comparison_intervals():
         compare(first, score(good[:100], references[:100], "rouge_l"))
 
 
+def test_pooled_metrics_are_compared_by_their_corpus_values(golden, meteor_data):
+    rows = golden["clotho"]
+    references = rows["references"][:40]
+    names = ["bleu_1", "bleu_4", "meteor", "cider_d"]
+    first = score(rows["candidates"][:40], references, names)
+    second = score([texts[0] for texts in references[1:] + references[:1]], references, names)
+    found = compare(first, second, samples=50)
+    generator, drawn = np.random.default_rng(0), []
+    for _ in range(50):
+        drawn.append(generator.integers(40, size=(1, 40))[0])
+    for name in ("bleu_1", "bleu_4", "meteor"):
+        assert found[name].difference == first.corpus[name] - second.corpus[name]
+        differences = []
+        for clips in drawn:  # the slow way: score the drawn clips as a corpus of their own
+            chosen = [references[n] for n in clips]
+            values = [
+                score([report.candidates[n] for n in clips], chosen, name).corpus[name]
+                for report in (first, second)
+            ]
+            differences.append(values[0] - values[1])
+        low, high = np.quantile(differences, [0.025, 0.975])
+        assert (found[name].low, found[name].high) == pytest.approx((low, high), abs=1e-12)
+    assert found["cider_d"].difference == pytest.approx(
+        np.mean(first.clips["cider_d"]) - np.mean(second.clips["cider_d"])
+    )
+
+
+def test_reports_are_compared_by_id():
+    first = score(CANDIDATES, REFERENCES, QUICK, ids=["x", "y", "z"])
+    turned = score(CANDIDATES[::-1], REFERENCES[::-1], QUICK, ids=["z", "y", "x"])
+    rows = compare(first, turned)
+    assert rows["bleu_1"].p == rows["cider_d"].p == 1.0
+    assert all(max(abs(row.low), abs(row.high)) < 1e-12 for row in rows.values())
+    with pytest.raises(ValueError, match="different clips"):
+        compare(first, score(CANDIDATES, REFERENCES, QUICK, ids=["x", "y", "w"]))
+
+
 def test_worst_cases_page(tmp_path):
     sounds = tmp_path / "sounds"
     sounds.mkdir()

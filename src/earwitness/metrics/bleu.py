@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from earwitness.metrics.corpus import Corpus, Floats, Ints, Score
+from earwitness.metrics.corpus import Corpus, Floats, Ints, Pooled, Score
 
 # The standard tool keeps 0/0 finite with these; they move a value by 1e-9 at most and are part of it.
 _TINY, _SMALL = 1e-15, 1e-9
 
 
 def bleu(corpus: Corpus) -> list[Score]:
-    """BLEU-1..4. A clip's value comes from its own counts, the corpus value from the counts of all clips
-    together.
+    """BLEU-1..4. A clip's value comes from its own counts, the corpus value from those of all clips together.
 
     The reference length is that of the reference closest in length to the candidate, of two equally close
-    the shorter.
-    An n-gram counts as often as in the reference that has it most.
+    the shorter. An n-gram counts as often as in the reference that has it most.
     """
     clips = len(corpus)
     length = corpus.lengths[:clips]
     closest = _closest_reference_length(corpus)
     guesses = np.stack([np.maximum(0, length - n) for n in range(4)], axis=1)  # [C, 4]
     correct = np.stack([_clipped_matches(corpus, n) for n in range(4)], axis=1)  # [C, 4]
-    per_clip = _formula(correct, guesses, length, closest)
-    total = _formula(
-        correct.sum(0, keepdims=True),
-        guesses.sum(0, keepdims=True),
-        length.sum(keepdims=True),
-        closest.sum(keepdims=True),
-    )
-    return [Score(float(total[0, n]), per_clip[:, n].tolist()) for n in range(4)]
+    statistics = np.column_stack([correct, guesses, length, closest]).astype(np.float64)  # [C, 10]
+    per_clip, total = _formula(statistics), _formula(statistics.sum(0, keepdims=True))
+    values = (partial(_column, n) for n in range(4))
+    return [
+        Score(float(total[0, n]), per_clip[:, n].tolist(), Pooled(statistics, value))
+        for n, value in enumerate(values)
+    ]
 
 
-def _formula(correct: Ints, guesses: Ints, length: Ints, closest: Ints) -> Floats:
+def _column(n: int, statistics: Floats) -> Floats:
+    return _formula(statistics)[:, n]
+
+
+def _formula(statistics: Floats) -> Floats:
+    """BLEU-1..4 [S, 4] of counts [S, 10]."""
+    correct, guesses = statistics[:, :4], statistics[:, 4:8]
+    length, closest = statistics[:, 8], statistics[:, 9]
     precision = np.cumprod((correct + _TINY) / (guesses + _SMALL), axis=1) ** (1 / np.arange(1, 5))
     ratio = (length + _TINY) / (closest + _SMALL)
     penalty = np.where(ratio < 1, np.exp(1 - 1 / np.where(ratio > 0, ratio, 1)), 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,11 +15,19 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+class Pooled(NamedTuple):
+    """How a corpus value that is no mean over clips comes about: from sums of the clips' statistics."""
+
+    statistics: Floats  # [C, K]
+    value: Callable[[Floats], Floats]  # sums [S, K] -> corpus values [S]
+
+
 class Score(NamedTuple):
-    """A metric's value for the corpus and, where it has one, for every clip."""
+    """A metric's value for the corpus and, where it has one, for every clip; pooled where it is no mean."""
 
     corpus: float
     clips: list[float]
+    pooled: Pooled | None = None
 
 
 def mean_score(clips: Floats | Sequence[float]) -> Score:

@@ -66,6 +66,7 @@ def score(
         candidates=corpus.candidates,
         references=corpus.references,
         missing=missing,
+        pooled={name: value.pooled for name, value in values.items() if value.pooled},
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from earwitness.metrics.corpus import Corpus, Score
+import numpy as np
+
+from earwitness.metrics.corpus import Corpus, Floats, Pooled, Score
 from earwitness.metrics.meteor_align import align
 from earwitness.metrics.meteor_data import load
 from earwitness.metrics.meteor_matches import Matcher
@@ -36,9 +38,9 @@ def meteor(corpus: Corpus) -> Score:
     ]
     matcher = Matcher(data, [*candidates, *(words for texts in references for words in texts)])
     clips: list[float] = []
-    total = [0.0] * 23
+    chosen: list[Statistics] = []
     for candidate, texts in zip(candidates, references, strict=True):
-        score, best = -1.0, total
+        score, best = -1.0, [0.0] * 23
         matcher.begin(candidate, texts)
         for words in texts:
             statistics = _statistics(candidate, words, matcher, data.function_words)
@@ -46,10 +48,15 @@ def meteor(corpus: Corpus) -> Score:
             if value > score:
                 score, best = value, statistics
         clips.append(score)
-        for place, number in enumerate(best):
-            if place != 20 or not _perfect(best):
-                total[place] += number
-    return Score(formula(total), clips)
+        if _perfect(best):
+            best[20] = 0.0  # the original adds up no chunks of clips that match in one
+        chosen.append(best)
+    table = np.array(chosen)
+    return Score(formula(table.sum(0).tolist()), clips, Pooled(table, _formulas))
+
+
+def _formulas(sums: Floats) -> Floats:
+    return np.array([formula(row) for row in sums.tolist()])
 
 
 def _statistics(

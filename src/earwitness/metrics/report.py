@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from earwitness.metrics.corpus import Corpus
+from earwitness.metrics.corpus import Corpus, Pooled
 
 # Metrics on the scale 0 to 1 are usually printed times 100; these are not.
 COUNTS = frozenset(("vocabulary", "diversity.length"))
@@ -25,7 +25,8 @@ class Report:
 
     corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was
         measured.
-    missing: metrics that were asked for but could not be computed, and why.
+    missing: metrics that were asked for but could not be computed, and why. pooled: how the corpus values
+        that are no means come about.
     """
 
     corpus: dict[str, float]
@@ -35,6 +36,7 @@ class Report:
     candidates: list[str] = field(default_factory=list)
     references: list[list[str]] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    pooled: dict[str, Pooled] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """A table of the corpus values, what is missing, and the signature."""
