@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "earwitness.cli.export",
     "serve": "earwitness.cli.serve",
     "gap": "earwitness.cli.gap",
+    "retrieve": "earwitness.cli.retrieve",
     "index": "earwitness.cli.index",
 }
 

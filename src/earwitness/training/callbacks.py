@@ -89,20 +89,24 @@ class Seal(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGTERM, which schedulers send before a time limit: finish the step, write a checkpoint, end the run.
+    """SIGTERM or SIGUSR1, as sent before a time limit: finish the step, write a checkpoint, end the run.
 
-    All processes stop after the same step, as soon as one was asked to.
+    All processes stop after the same step, as soon as one was asked to. torchrun passes SIGTERM on and kills
+    what has not ended after 30 s; SIGUSR1 is left alone by it (examples/cluster).
     """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._before = signal.signal(signal.SIGTERM, self._ask)
+        self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.world_size > 1:

@@ -1,0 +1,45 @@
+"""`earwitness gap`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def gap(
+    model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
+    data: Annotated[Path, typer.Option(help="A manifest with captions.")],
+    out: Annotated[Path, typer.Option(help="Folder of the figures and pictures.")],
+    count: Annotated[int, typer.Option(min=2, help="Clips looked at, the first of the manifest.")] = 1000,
+    plans: Annotated[int, typer.Option(min=0, help="Clips whose transport plan is drawn.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+) -> None:
+    """How far a model's sounds lie from their captions: L2, cosine, a UMAP picture, transport plans.
+
+    \b
+    earwitness gap --model runs/lamb/model --data audiocaps/test.jsonl --out lamb-gap
+    """
+    from itertools import islice
+
+    from tqdm import tqdm
+
+    from earwitness.analysis.modality_gap import embed_pairs, write_gap
+    from earwitness.data.manifest import Manifest
+    from earwitness.devices import resolve_device
+    from earwitness.media import MediaError
+    from earwitness.model import AudioCaptioningModel
+
+    try:
+        rows = list(islice((row for row in Manifest.open(data) if row.captions), count))
+        if len(rows) < 2:
+            raise ValueError(f"{data} has {len(rows)} rows with captions; a gap needs two")
+        loaded = AudioCaptioningModel.from_pretrained(model).to(resolve_device(device))
+        embedded = embed_pairs(loaded, tqdm(rows, unit="clip"), batch_size=batch_size, plans=plans)
+        for written in write_gap(embedded, out):
+            typer.echo(str(written))
+    except (ValueError, OSError, MediaError, ImportError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None

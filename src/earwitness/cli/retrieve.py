@@ -1,0 +1,46 @@
+"""`earwitness retrieve`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def retrieve(
+    data: Annotated[Path, typer.Option(help="A manifest.")],
+    store: Annotated[Path, typer.Option(help="A datastore of captions (`earwitness index`).")],
+    out: Annotated[Path, typer.Option(help="The manifest to write, with the captions found.")],
+    count: Annotated[int, typer.Option(min=1, help="Captions a clip, its own left out.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+) -> None:
+    """Look up captions of similar sounds for every clip of a manifest, to train on (DistillCaps).
+
+    Stopped? The same line goes on where it was. Clips that cannot be heard are named at the end.
+
+    \b
+    earwitness index --captions audiocaps/train.jsonl --out store
+    earwitness retrieve --data audiocaps/train.jsonl --store store --out audiocaps/train-retrieved.jsonl
+    """
+    from tqdm import tqdm
+
+    from earwitness.data.manifest import Manifest
+    from earwitness.devices import resolve_device
+    from earwitness.retrieval import CaptionDatastore
+    from earwitness.training.retrieved import write_retrieved
+
+    try:
+        manifest = Manifest.open(data)
+        found = CaptionDatastore.load(store, device=resolve_device(device))
+        bar = partial(tqdm, unit="clip", desc="Searching")
+        faults = write_retrieved(manifest, found, count, out, bar)
+    except (ValueError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{len(manifest)} clips in {out}")
+    if faults:
+        typer.echo(f"{len(faults)} clips could not be heard and have no captions of others:", err=True)
+        typer.echo("\n".join(f"  {fault}" for fault in faults), err=True)
+        raise typer.Exit(1)
