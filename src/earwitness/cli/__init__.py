@@ -18,6 +18,7 @@ COMMANDS = {
     "score": "earwitness.cli.score",
     "evaluate": "earwitness.cli.evaluate",
     "train": "earwitness.cli.train",
+    "data": "earwitness.cli.data",
     "scenes": "earwitness.cli.scenes",
     "export": "earwitness.cli.export",
     "serve": "earwitness.cli.serve",

@@ -1,8 +1,8 @@
 """AudioCaps, versions 1 and 2 (Kim et al., 2019): train.csv, val.csv, test.csv and a folder of clips.
 
 Columns: audiocap_id, youtube_id, start_time, caption; each caption is a row of its own: a clip has one in
-training, else five. Only the tables are published. People who fetched the clips named them in several ways, in
-any format: see `_names`.
+training, else five. Only the tables are published. People who fetched the clips named them in several ways
+(see `_names`), in any format.
 """
 
 from __future__ import annotations

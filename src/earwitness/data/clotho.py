@@ -1,8 +1,8 @@
 """Clotho, versions 1 to 2.1 (Drossos et al., 2020): clotho_captions_SPLIT.csv and folders of WAV files.
 
 The captions have the columns file_name, caption_1 ... caption_5; clotho_metadata_SPLIT.csv adds keywords. The
-archives unpack to development/, validation/ (from version 2 on) and evaluation/. The challenge's splits test and
-analysis have no captions.
+archives unpack to development/, validation/ (from version 2 on) and evaluation/. The challenge's splits test
+and analysis have no captions.
 """
 
 from __future__ import annotations

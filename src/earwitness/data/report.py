@@ -1,7 +1,7 @@
 """A look at every clip of a set before it is used, and what is to be told about it.
 
-The header says whether a clip can be heard and how long it is; of files of one size the bytes are compared, so
-that the same recording shows twice in a split, or in two of them.
+The header says whether a clip can be heard and how long it is. Files of one size are compared by their bytes:
+the same recording may be in a split twice, or in two splits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Bounds:
 
 @dataclass
 class SplitReport:
-    """One split. rows: what its manifest holds; the lists name what it does not hold, and clips twice in it."""
+    """One split. rows: what its manifest holds; the rest names what it lacks, and what is in it twice."""
 
     rows: list[Row] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of each row
@@ -177,7 +177,7 @@ def _same_ids(clips: Sequence[Placed]) -> list[list[Placed]]:
 
 
 def _same_sounds(clips: Sequence[Placed]) -> Iterator[list[Placed]]:
-    """Clips of equal files; within one split, of equal stretches of them. Only files of equal size are read."""
+    """Clips of equal files; within a split, of equal stretches of them. Only files of equal size are read."""
     there = [(size, placed) for placed, size in zip(clips, _map(_size, clips, "Comparing sizes")) if size]
     doubtful = [placed for group in _groups(there) for placed in group]
     digests = _map(_digest, doubtful, "Comparing sounds")

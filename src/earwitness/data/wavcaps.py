@@ -17,7 +17,6 @@ from earwitness.data.manifest import Row
 
 SOURCES = ["AudioSet_SL", "BBC_Sound_Effects", "FreeSound", "SoundBible"]
 FOLDERS = dict(zip(SOURCES, (["audioset"], ["bbc"], ["freesound"], ["soundbible"])))  # words in their names
-BLACKLISTS = ["all_ac", "test_ac", "ub8k_esc50_vggsound"]
 BLACKLISTED = {"AudioSet": "AudioSet_SL", "FreeSound": "FreeSound"}  # key of a blacklist -> source
 ID_COLUMNS = {"sound_id": "FreeSound", "youtube_id": "AudioSet_SL"}  # column of a table -> source
 
@@ -33,7 +32,7 @@ def read_wavcaps(
 ) -> Found:
     """Rows of the sources that are there, but for excluded ids. clips: folder of the clips, else `folder`.
 
-    blacklists: of BLACKLISTS. forbidden: files of ids, see `read_ids`. A row's id is the YouTube id, as in
+    blacklists: all_ac, test_ac or ub8k_esc50_vggsound, which name published files. forbidden: files of ids, see `read_ids`. A row's id is the YouTube id, as in
     AudioCaps, or SOURCE_ID; its labels are Freesound's tags. Raises DataError.
     """
     tables = _tables(folder)

@@ -1,0 +1,228 @@
+"""`earwitness data`: published sets and folders of clips to manifests; manifests to shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from earwitness.data.clips import Found
+
+app = typer.Typer(no_args_is_help=True, help="Prepare published sets and folders of clips for training.")
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the set, as it is published.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder to write, else one of the set's name here.")
+]
+Clips = Annotated[Path | None, typer.Option(help="Folder of the clips, if they lie elsewhere.")]
+Shortest = Annotated[float, typer.Option(min=0.01, help="Leave out clips of fewer seconds.")]
+Longest = Annotated[float, typer.Option(help="Leave out clips of more seconds.")]
+Decode = Annotated[bool, typer.Option("--decode", help="Decode every clip whole: slow, finds damage.")]
+Against = Annotated[
+    list[Path] | None, typer.Option(help="A manifest whose clips must not be among these; repeatable.")
+]
+
+
+@app.command()
+def audiocaps(
+    folder: Folder,
+    out: Out = None,
+    clips: Clips = None,
+    commands: Annotated[
+        Path | None, typer.Option(help="Write the yt-dlp commands that fetch what is missing.")
+    ] = None,
+    shortest: Shortest = 0.01,
+    longest: Longest = float("inf"),
+    decode: Decode = False,
+    against: Against = None,
+) -> None:
+    """AudioCaps 1 or 2: train.csv, val.csv, test.csv and clips in any format.
+
+    \b
+    earwitness data audiocaps audiocaps/dataset --clips clips
+    earwitness data audiocaps audiocaps/dataset2.0 --clips clips --commands fetch.sh
+    """
+    from earwitness.data.audiocaps import download_commands, read_audiocaps
+
+    with _told():
+        found = read_audiocaps(folder, clips)
+        if commands is not None:
+            lines = download_commands(found.missing, clips or folder)
+            commands.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        _finish(found, out or Path("audiocaps"), shortest, longest, decode, against)
+
+
+@app.command()
+def clotho(
+    folder: Folder,
+    out: Out = None,
+    clips: Clips = None,
+    shortest: Shortest = 0.01,
+    longest: Longest = float("inf"),
+    decode: Decode = False,
+    against: Against = None,
+) -> None:
+    """Clotho 1 to 2.1: clotho_captions_SPLIT.csv and the folders of the splits.
+
+    \b
+    earwitness data clotho clotho_v2.1
+    """
+    from earwitness.data.clotho import read_clotho
+
+    with _told():
+        _finish(read_clotho(folder, clips), out or Path("clotho"), shortest, longest, decode, against)
+
+
+@app.command()
+def wavcaps(
+    folder: Folder,
+    out: Out = None,
+    clips: Clips = None,
+    blacklist: Annotated[
+        list[str] | None,
+        typer.Option(help="Published blacklist: all_ac, test_ac or ub8k_esc50_vggsound; repeatable."),
+    ] = None,
+    forbid: Annotated[
+        list[Path] | None,
+        typer.Option(help="Freesound ids, one a line, or a CSV with sound_id or youtube_id; repeatable."),
+    ] = None,
+    shortest: Shortest = 0.01,
+    longest: Longest = float("inf"),
+    decode: Decode = False,
+    against: Against = None,
+) -> None:
+    """WavCaps: json_files/ of the four sources, and the unpacked FLAC files.
+
+    \b
+    earwitness data wavcaps WavCaps --blacklist all_ac
+    earwitness data wavcaps WavCaps --forbid excluded_freesound_ids.csv --forbid audiocaps/test.csv
+    """
+    from earwitness.data.wavcaps import read_wavcaps
+
+    with _told():
+        found = read_wavcaps(folder, clips, blacklists=blacklist or (), forbidden=forbid or ())
+        _finish(found, out or Path("wavcaps"), shortest, longest, decode, against)
+
+
+@app.command()
+def macs(
+    folder: Folder,
+    out: Out = None,
+    clips: Clips = None,
+    min_competence: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out sentences of less competent annotators.")
+    ] = 0.0,
+    shortest: Shortest = 0.01,
+    longest: Longest = float("inf"),
+    decode: Decode = False,
+    against: Against = None,
+) -> None:
+    """MACS: MACS.yaml, MACS_competence.csv and TAU Urban Acoustic Scenes 2019.
+
+    \b
+    earwitness data macs MACS --clips TAU-urban-acoustic-scenes-2019-development/audio
+    """
+    from earwitness.data.macs import read_macs
+
+    with _told():
+        found = read_macs(folder, clips, min_competence=min_competence)
+        _finish(found, out or Path("macs"), shortest, longest, decode, against)
+
+
+@app.command()
+def folder(
+    folder: Annotated[Path, typer.Argument(help="Clips and a table; or Parquet files; or a saved dataset.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write, else the folder itself.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Table of captions, if there are several or it lies elsewhere.")
+    ] = None,
+    shortest: Shortest = 0.01,
+    longest: Longest = float("inf"),
+    decode: Decode = False,
+    against: Against = None,
+) -> None:
+    """Any folder of clips with a table of captions, or a Hugging Face dataset with the sounds in it.
+
+    \b
+    earwitness data folder recordings               file_name,caption
+    earwitness data folder parquet -o prepared      sounds are written to prepared/audio
+    """
+    from earwitness.data.folder import read_folder
+    from earwitness.data.hugging_face import is_hugging_face, read_hugging_face
+
+    with _told():
+        target = out or folder
+        stored = csv is None and is_hugging_face(folder)
+        found = read_hugging_face(folder, target) if stored else read_folder(folder, csv)
+        _finish(found, target, shortest, longest, decode, against)
+
+
+@app.command()
+def shard(
+    manifest: Annotated[Path, typer.Argument(help="manifest.jsonl of the clips.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write; shards that are there are kept.")
+    ],
+    rows: Annotated[int, typer.Option(min=1, help="Clips of a shard.")] = 2000,
+    encode: Annotated[
+        str | None, typer.Option(help="flac or opus, 16 kHz; else the files' bytes as they are.")
+    ] = None,
+    shuffle: Annotated[bool, typer.Option(help="Deal clips to shards in random order.")] = True,
+    seed: Annotated[int, typer.Option(help="Of that order.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Shards written at once.")] = 2,
+) -> None:
+    """WebDataset shards of a manifest, for training from a cluster's file system or an object store.
+
+    Stopped? The same command goes on.
+
+    \b
+    earwitness data shard audiocaps/train.jsonl -o shards/audiocaps --encode opus --workers 16
+    """
+    from earwitness.data.manifest import Manifest
+    from earwitness.data.shard_writing import ENCODINGS, Sharding, write_shards
+
+    with _told():
+        if encode is not None and encode not in ENCODINGS:
+            raise ValueError(f"--encode {encode}: choose {' or '.join(ENCODINGS)}")
+        plan = Sharding(rows, encode, seed if shuffle else None)
+        shards = write_shards(Manifest.open(manifest), out, plan, workers)
+        left_out = [reason for shard in shards for reason in shard.left_out]
+        typer.echo(f"{sum(s.rows for s in shards)} clips in {len(shards)} shards in {out}")
+        for reason in left_out:
+            typer.echo(f"left out: {reason}", err=True)
+    if left_out:
+        raise typer.Exit(1)
+
+
+def _finish(
+    found: Found, out: Path, shortest: float, longest: float, decode: bool, against: list[Path] | None
+) -> None:
+    """Looks at the clips; writes manifests and report."""
+    from earwitness.data.manifest import Manifest
+    from earwitness.data.report import Bounds, examine, write
+
+    others = {str(path): Manifest.open(path) for path in against or ()}
+    report = examine(found, Bounds(shortest, longest), decode=decode, against=others)
+    write(report, out)
+    for line in report.lines():
+        typer.echo(line)
+    names = ", ".join(f"{name}.jsonl" for name in report.splits)
+    typer.echo(f"{out}: {names}, report.json")
+    if empty := [name for name, split in report.splits.items() if not split.rows]:
+        raise ValueError(f"no clip of {', '.join(empty)} was found: name their folder with --clips")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the user can mend, as a message and exit status 2."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None

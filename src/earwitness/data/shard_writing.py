@@ -1,0 +1,145 @@
+"""Writing shards: the clips of a manifest as WebDataset tars, to be read by earwitness.data.shards.
+
+Shard k holds the same rows in the same bytes whenever it is written, and takes its name when it is whole: a
+run that was stopped goes on with the shards that are not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from earwitness.data.manifest import Manifest, Row, written_whole
+from earwitness.data.shards import INDEX, MAX_MEMBER, ROW, ShardError
+from earwitness.media import SAMPLE_RATE, MediaError, load_audio
+from earwitness.reading_ahead import map_ahead
+
+ENCODINGS = {"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}  # ending -> soundfile's names
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """rows: of a shard. encode: "flac" or "opus" at 16 kHz, each clip cut out; None keeps the files' bytes.
+
+    seed: of the order in which rows are dealt to shards; None keeps the manifest's.
+    """
+
+    rows: int = 2000
+    encode: str | None = None
+    seed: int | None = 0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A written shard. left_out: row and reason of each clip that it lacks."""
+
+    name: str
+    rows: int
+    left_out: list[str]
+
+
+def write_shards(manifest: Manifest, out: Path, plan: Sharding, workers: int = 1) -> list[Shard]:
+    """Writes the shards that are not there yet, and the index of all.
+
+    A clip that cannot be read is left out. Sounds alone are written, no pictures. Raises ShardError if `out`
+    holds shards of another manifest or plan, OSError if it cannot be written to.
+    """
+    _agree(manifest, out, plan)
+    for stale in out.glob(".*.part"):  # of a run that was killed
+        stale.unlink()
+    count = -(-len(manifest) // plan.rows)
+    write = partial(write_shard, manifest, out, plan)
+    shards = []
+    with tqdm(total=len(manifest), desc=f"Writing {out}", unit=" clips", delay=2) as bar:
+        for shard in map_ahead(write, range(count), workers=workers, most=workers):
+            shards.append(shard)
+            bar.update(shard.rows + len(shard.left_out))
+    index = {"rows": sum(s.rows for s in shards), "shards": {s.name: s.rows for s in shards if s.rows}}
+    with written_whole(out / INDEX) as file:
+        file.write(json.dumps(index, indent=1).encode())
+    return shards
+
+
+def write_shard(manifest: Manifest, out: Path, plan: Sharding, number: int) -> Shard:
+    """Shard `number`, if it is not there yet."""
+    chosen = _order(len(manifest), plan.seed)[number * plan.rows : (number + 1) * plan.rows].tolist()
+    path = out / f"clips-{number:06d}.tar"
+    if path.is_file():
+        return _written(manifest, path, chosen)
+    left_out = []
+    with (
+        written_whole(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for i in chosen:
+            try:
+                row, ending, sound = _content(manifest[i], plan.encode)
+            except (ValueError, OSError) as error:
+                left_out.append(f"row {i + 1}: {error}")
+                continue
+            text = json.dumps(row.to_json(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+            for name, data in ((ending, sound), (ROW, text)):
+                member = tarfile.TarInfo(f"{i:09d}.{name}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return Shard(path.name, len(chosen) - len(left_out), left_out)
+
+
+def _written(manifest: Manifest, path: Path, chosen: Sequence[int]) -> Shard:
+    """What an earlier run wrote."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            there = {name.partition(".")[0] for name in tar.getnames()}
+    except tarfile.TarError as error:
+        raise ShardError(f"{path} is damaged ({error}): remove it, it is then written again") from None
+    lacking = [f"row {i + 1}: left out by an earlier run" for i in chosen if f"{i:09d}" not in there]
+    return Shard(path.name, len(chosen) - len(lacking), lacking)
+
+
+def _content(row: Row, encode: str | None) -> tuple[Row, str, bytes]:
+    """The row as it is stored, the ending of its sound, and the sound. Raises MediaError, OSError."""
+    if encode is None:
+        file = Path(row.audio)
+        if (size := file.stat().st_size) > MAX_MEMBER:
+            raise MediaError(
+                row.audio, f"has {size / 1e6:.0f} MB, {MAX_MEMBER / 1e6:.0f} are the most; use --encode"
+            )
+        ending = file.suffix.lower().lstrip(".") or "sound"
+        return replace(row, audio=file.name, video=None), ending, file.read_bytes()
+    import soundfile
+
+    audio = load_audio(row.audio, SAMPLE_RATE, start=row.start, end=row.end)
+    sound, (kind, subtype) = io.BytesIO(), ENCODINGS[encode]
+    soundfile.write(sound, audio.waveform.clip(-1, 1), SAMPLE_RATE, format=kind, subtype=subtype)
+    name = f"{Path(row.audio).stem}.{encode}"
+    return replace(row, audio=name, video=None, start=0.0, end=None), encode, sound.getvalue()
+
+
+def _agree(manifest: Manifest, out: Path, plan: Sharding) -> None:
+    """Writes the plan, or sees that the one that is there is this one."""
+    with manifest.path.open("rb") as file:
+        own = asdict(plan) | {"manifest": hashlib.file_digest(file, "sha256").hexdigest()}
+    file_ = out / PLAN
+    if not file_.is_file():
+        with written_whole(file_) as target:
+            target.write(json.dumps(own).encode())
+        return
+    there = json.loads(file_.read_text("utf-8"))
+    if differing := [name for name in own if there.get(name) != own[name]]:
+        raise ShardError(f"{out} holds shards of another {', '.join(differing)}: name another folder")
+
+
+@lru_cache(maxsize=1)
+def _order(count: int, seed: int | None) -> NDArray[np.int64]:
+    return np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
