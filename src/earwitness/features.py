@@ -81,13 +81,16 @@ def fbank_frame_counts(lengths: Tensor) -> Tensor:
 
 
 def _reflect(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """Mirror half a window at both ends of every clip: [B, S] -> [B, S + 512], zeros after a shorter clip."""
+    """Mirror half a window at both ends of every clip: [B, S] -> [B, S + 512], zeros after a shorter clip.
+
+    The waveform is zero after each clip, and no clip is shorter than half a window and one sample.
+    """
     half = N_FFT // 2
-    position = torch.arange(-half, waveform.shape[-1] + half, device=waveform.device).abs()[None]
-    last = lengths[:, None] - 1
-    mirrored = last - (position - last).abs()
-    inside = position <= last + half
-    return torch.where(inside, waveform.gather(1, mirrored.clamp(min=0)), 0.0)
+    mirrored = torch.nn.functional.pad(waveform, (half, half))
+    mirrored[:, :half] = waveform[:, 1 : half + 1].flip(1)
+    step = torch.arange(half, device=waveform.device)
+    tail = waveform.gather(1, lengths[:, None] - 2 - step)
+    return mirrored.scatter_(1, lengths[:, None] + half + step, tail)
 
 
 def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -109,9 +112,10 @@ def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         waveform = waveform.masked_fill(~length_mask(lengths, waveform.shape[-1]), 0.0)
         window = torch.hann_window(N_FFT, device=waveform.device)
         mirrored = _reflect(waveform, lengths.clamp(min=shortest))
-        spectrum = torch.stft(mirrored, N_FFT, HOP, window=window, center=False, return_complex=True)
-        power = spectrum.abs().square().transpose(1, 2)[:, :frames]  # [B, F, 257]
-        return (power @ mel_filterbank().to(waveform.device)).transpose(1, 2)
+        spectrum = torch.fft.rfft(mirrored.unfold(-1, N_FFT, HOP)[:, :frames] * window)  # [B, F, 257]
+        squares = torch.view_as_real(spectrum).flatten(-2).square()  # [B, F, 514], real and imaginary in turn
+        filters = mel_filterbank().to(waveform.device).repeat_interleave(2, 0)  # which so add up to the power
+        return (squares @ filters).transpose(1, 2)
 
 
 def power_to_db(power: Tensor, top_db: float | None = TOP_DB) -> Tensor:
