@@ -23,7 +23,7 @@ LEVELS: list[list[str]] = [
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
     ["config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"],
-    ["captioner+clips"],
+    ["captioner+clips+segmentation"],
     ["training", "analysis", "serving"],
     ["cli"],
 ]

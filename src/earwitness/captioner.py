@@ -17,12 +17,13 @@ import torch
 
 from earwitness.captions import Caption, merge_neighbours, top_tags
 from earwitness.checkpoint import WEIGHTS, CheckpointError
-from earwitness.clips import Clip, FrameSampler, load_clip, sound_of, video_of, window_clips
+from earwitness.clips import Clip, FrameSampler, load_clip, sound_of, video_of
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import resolve_device, torch_dtype
 from earwitness.media import MediaError
 from earwitness.model import AudioCaptioningModel, Decoded
-from earwitness.reading_ahead import draw_ahead, map_ahead
+from earwitness.reading_ahead import map_ahead
+from earwitness.segmentation import timeline_clips
 
 if TYPE_CHECKING:
     from earwitness.correction import Corrector
@@ -149,17 +150,18 @@ class Captioner:
         batch_size: int = 16,
         **decoding: Any,
     ) -> Iterator[Caption]:
-        """Captions of windows of `window` seconds every `hop` seconds (default: the window), to the very end.
+        """Captions that follow each other from the source's beginning to its very end, in constant memory.
 
-        Memory does not grow with the length of the recording. The last window is as short as the recording
-        leaves it (less than 0.1 s joins the window before). `merge_neighbours` joins those that say the same.
+        It is heard in windows of `window` seconds, one every `hop` seconds (default: 0.8 of it), and cut
+        where one sound gives way to another; no caption is of more than `window` seconds. `merge_neighbours`
+        joins those that say the same. An encoder without tags in time captions the windows themselves.
         Raises ValueError for a window that the model cannot take; MediaError as windows are drawn.
         """
         _check_positive(batch_size=batch_size)
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
-        windows = window_clips(source, window, hop, self.sample_rate, self.sampler)
-        return self._captions(draw_ahead(windows, most=batch_size), batch_size, batch_size, decoding)
+        clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=batch_size)
+        return self._captions(clips, batch_size, batch_size, decoding)
 
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""

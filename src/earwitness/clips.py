@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler 
     Raises MediaError.
     """
     name = name_of(source)
-    source = _reopenable(source, sampler)
+    source = reopenable(source, sampler)
     audio = media.load_audio(source, rate)
     if audio.damaged:
         log.warning("%s is damaged: %.0f %% of it could be heard", name, 100 * audio.covered)
@@ -98,16 +98,6 @@ def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler 
             *(name, audio.duration, max_seconds, clip.start, clip.end),
         )
     return sampler(source, clip) if sampler else clip
-
-
-def window_clips(
-    source: Any, window: float, hop: float | None, rate: int, sampler: FrameSampler | None
-) -> Iterator[Clip]:
-    """The windows of `media.windows` as clips. Raises ValueError at once, MediaError as they are drawn."""
-    name = name_of(source)
-    source = _reopenable(source, sampler)
-    clips = (Clip(w.waveform, w.start, w.end, name) for w in media.windows(source, window, hop, rate))
-    return (sampler(source, clip) for clip in clips) if sampler else clips
 
 
 def sound_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
@@ -128,7 +118,7 @@ def video_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor] |
     return {"frames": frames, "counts": counts.to(device)}
 
 
-def _reopenable(source: Any, sampler: FrameSampler | None) -> Any:
+def reopenable(source: Any, sampler: FrameSampler | None) -> Any:
     """Sound and pictures are read by two decoders, between which a file object cannot be shared."""
     return source.read() if sampler and hasattr(source, "read") else source
 

@@ -1,0 +1,180 @@
+"""Where one sound gives way to another: overlapping windows in, clips that each hold one thing out.
+
+The encoder's tags of every 160 ms are stitched over the windows, and the recording is cut where that cut
+explains most of their variance (least-squares change points with a price for each, found exactly by dynamic
+programming; Jackson et al. 2005). Digital silence is a sound of its own, so it is cut out exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from earwitness import media
+from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable, sound_of
+from earwitness.containers import name_of
+from earwitness.model import AudioCaptioningModel
+from earwitness.reading_ahead import draw_ahead
+
+STEP = 0.16  # s, one token of the built-in encoder
+SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
+PRICE = 2.0  # squared logits of an average tag, summed over time, that a cut must explain: docs/LOG.md
+OVERLAP = 0.2  # of a window: its edges are heard again, with what is before and after them
+SURE = 8.0  # logits beyond +-8 say no more than "surely"
+
+Array = NDArray[np.float32]
+TagTrack = Callable[[Sequence[Clip]], list[Array]]
+
+
+def timeline_clips(
+    source: Any,
+    model: AudioCaptioningModel,
+    window: float,
+    hop: float | None,
+    sampler: FrameSampler | None,
+    *,
+    batch_size: int,
+) -> Iterator[Clip]:
+    """The whole of a source as clips of at most `window` seconds, cut where one sound gives way to another.
+
+    hop: s from one window that is heard to the next; default four fifths of one. With an encoder
+    that has no tags in time the windows themselves are the clips, and hop is by default one window.
+    Raises ValueError at once, MediaError as clips are drawn.
+    """
+    rate, track = model.encoder.sample_rate, tag_track_of(model)
+    name, source = name_of(source), reopenable(source, sampler)
+    if hop is None and track:
+        hop = (1 - OVERLAP) * window
+    drawn = media.windows(source, window, hop, rate)
+    clips = draw_ahead((Clip(w.waveform, w.start, w.end, name) for w in drawn), most=batch_size)
+    if track:
+        clips = event_clips(clips, track, window, rate, batch_size=batch_size)
+    return (sampler(source, clip) for clip in clips) if sampler else clips
+
+
+def tag_track_of(model: AudioCaptioningModel) -> TagTrack | None:
+    """What tells the tags of every moment, if the encoder can."""
+    if not hasattr(model.encoder, "tag_logits"):
+        return None
+
+    @torch.inference_mode()
+    def track(clips: Sequence[Clip]) -> list[Array]:
+        h_a = model.listen(sound_of(clips, model.device))
+        logits = model.encoder.tag_logits(h_a).float().cpu()
+        return [row[mask].numpy() for row, mask in zip(logits, h_a.mask.cpu())]
+
+    return track
+
+
+def event_clips(
+    windows: Iterable[Clip], tag_track: TagTrack, window: float, rate: int, *, batch_size: int
+) -> Iterator[Clip]:
+    """Overlapping windows of a recording -> clips that follow each other, from its beginning to its end.
+
+    tag_track: clips -> the tag logits [N, tags] of each, N tokens that divide its time evenly. window: no
+    clip is longer, in s. At most three windows are held.
+    """
+    longest = max(1, int(window / STEP))
+    pending = _Pending(round(STEP * rate), rate)
+    windows = iter(windows)
+    while batch := list(islice(windows, batch_size)):
+        for clip, logits in zip(batch, tag_track(batch), strict=True):
+            known = pending.known_before(clip)
+            if known >= 2 * longest:
+                yield from pending.cut(known, longest, known - longest)
+            pending.add(clip, logits)
+    yield from pending.cut(pending.frames, longest, pending.frames)
+
+
+def change_points(track: Array, longest: int, shortest: int, price: float) -> list[int]:
+    """The cuts of [T, D] that minimise squared deviation from the parts' means plus `price` for each part.
+
+    Parts last `shortest` to `longest` steps (shortest <= (longest + 1) / 2; all is one part where T is less).
+    Returns the ends of the parts, the last one T. O(T^2) numbers, O(T * longest) steps.
+    """
+    total = len(track)
+    if total <= shortest:
+        return [total]
+    sums = np.concatenate([np.zeros((1, track.shape[1])), np.cumsum(track, 0, dtype=np.float64)])
+    squares = np.concatenate([[0.0], np.cumsum(np.square(track, dtype=np.float64).sum(1))])
+    products = sums @ sums.T
+    norms = products.diagonal()
+    best, previous = np.full(total + 1, np.inf), np.zeros(total + 1, np.int64)
+    best[0] = 0.0
+    for end in range(shortest, total + 1):
+        begins = np.arange(max(0, end - longest), end - shortest + 1)
+        between = norms[end] + norms[begins] - 2 * products[end, begins]
+        costs = best[begins] + squares[end] - squares[begins] - between / (end - begins)
+        previous[end] = begins[costs.argmin()]
+        best[end] = costs.min() + price
+    ends = [total]
+    while previous[ends[-1]]:
+        ends.append(int(previous[ends[-1]]))
+    return ends[::-1]
+
+
+class _Pending:
+    """The part of a recording that is heard but not cut yet."""
+
+    def __init__(self, step: int, rate: int) -> None:
+        self.step, self.rate = step, rate  # samples a step, samples a second
+        self.begin = 0  # steps that were cut off already
+        self.samples: Array = np.zeros(0, np.float32)
+        self.sums: Array | None = None  # [T, tags], logits times their weight
+        self.weights: Array = np.zeros((0, 1), np.float32)
+        self.source = ""
+
+    @property
+    def frames(self) -> int:
+        return -(-len(self.samples) // self.step)
+
+    def known_before(self, clip: Clip) -> int:
+        """Steps that this window, and hence every later one, leaves as they are."""
+        return round(clip.start * self.rate / self.step) - self.begin
+
+    def add(self, clip: Clip, logits: Array) -> None:
+        """Windows overlap: each counts most in its middle, where it hears what is before and after."""
+        first = self.known_before(clip)
+        at = round(clip.start * self.rate) - self.begin * self.step
+        self.samples = np.concatenate([self.samples[:at], clip.waveform])
+        self.source = clip.source
+        count = self.frames - first
+        token = (np.arange(count) * len(logits) // count).clip(max=len(logits) - 1)
+        weight = np.minimum(np.arange(count) + 1, np.arange(count, 0, -1)).astype(np.float32)[:, None]
+        grown = self.frames - len(self.weights)
+        if self.sums is None:
+            self.sums = np.zeros((0, logits.shape[1]), np.float32)
+        self.sums = np.pad(self.sums, ((0, max(0, grown)), (0, 0)))
+        self.weights = np.pad(self.weights, ((0, max(0, grown)), (0, 0)))
+        self.sums[first : first + count] += weight * logits[token].clip(-SURE, SURE)
+        self.weights[first : first + count] += weight
+
+    def cut(self, known: int, longest: int, until: int) -> Iterator[Clip]:
+        """Cuts the first `known` steps; gives, and forgets, the clips that end by step `until`."""
+        if self.sums is None or not known:
+            return
+        track = self._features(known)
+        shortest = min(SHORTEST, (longest + 1) // 2)
+        ends = change_points(track, longest, shortest, PRICE)
+        ends = [end for end in ends if end <= until]
+        for first, last in pairwise([0, *ends]):
+            waveform = self.samples[first * self.step : last * self.step].copy()
+            start = (self.begin + first) * self.step
+            yield Clip(waveform, start / self.rate, (start + len(waveform)) / self.rate, self.source)
+        done = ends[-1]
+        self.samples = self.samples[done * self.step :].copy()
+        self.sums, self.weights = self.sums[done:].copy(), self.weights[done:].copy()
+        self.begin += done
+
+    def _features(self, known: int) -> Array:
+        """[T, tags + 1]: mean squared differences are those of an average tag; silence differs from all."""
+        assert self.sums is not None
+        logits = self.sums[:known] / self.weights[:known].clip(1e-6)
+        pieces = (self.samples[i * self.step : (i + 1) * self.step] for i in range(known))
+        silent = np.array([np.ptp(piece) <= SILENCE for piece in pieces], np.float32)
+        return np.concatenate([logits / logits.shape[1] ** 0.5, 100.0 * silent[:, None]], 1)
