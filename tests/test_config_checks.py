@@ -46,6 +46,13 @@ from earwitness.config import ConfigError, ModelConfig, load_preset
         ("mini", "model.encoder.tune=lora", "tune: lora needs linear projections"),
         ("mini", "model.language_model.config.model_type=bart", "use kind: seq2seq"),
         ("lamb", "stages.0.losses.tagging=1", r"tagging needs model\.encoder\.kind conv"),
+        ("lamb", "model.adapter=[{kind: fft}, {kind: two_stream, heads: 7}]", r"adapter\.1\.heads: 7 "),
+        ("lamb", "model.adapter.0.kernels=[3, 4]", r"kernels must be odd.*\[4\]"),
+        ("lamb", "model.adapter.0.global_queries=0", r"global_queries: .*greater than or equal to 1"),
+        ("lamb", "model.guide.beta=.nan", r"guide\.beta: .*finite"),
+        ("lamb", "model.encoder.lora.targets=[query]", r"encoder\.lora\.targets: there is no query"),
+        ("loae", "model.prompt=<audio><caption>", "prompt has no slot <caption>; did you mean <captions>"),
+        ("mini", "model.encoder.depths=[1, 2]", r"encoder\.conv\.depths: .*at least 3"),
         ("lamb", "stages.7.seed=1", "there is no such place"),
     ],
 )
@@ -108,6 +115,18 @@ def test_a_local_folder_without_weights_is_named(tmp_path, slot):
         ConfigError, match=rf"{slot}\.source {tmp_path} cannot be loaded: .*model\.{slot}\.source="
     ):
         build_model(ModelConfig.model_validate(tiny))
+
+
+@pytest.mark.parametrize("kind, right", [("causal", "seq2seq"), ("seq2seq", "causal")])
+def test_a_language_model_of_the_other_kind_is_refused_before_its_weights(tmp_path, kind, right):
+    """The folder holds a config and no weights at all."""
+    (tmp_path / "config.json").write_text(f'{{"model_type": "{"bart" if kind == "causal" else "llama"}"}}')
+    tiny = {"encoder": {"kind": "ced", "dim": 8, "depth": 1, "heads": 2}, "adapter": [{"kind": "linear"}]}
+    config = ModelConfig.model_validate(
+        tiny | {"language_model": {"kind": kind, "source": str(tmp_path)}, "prompt": "<audio>"}
+    )
+    with pytest.raises(ConfigError, match=f"use kind: {right}"):
+        build_model(config)
 
 
 def test_quantized_weights_without_bitsandbytes(monkeypatch):

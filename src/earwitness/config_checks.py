@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -13,6 +15,8 @@ WIDTHS: dict[str, dict[str, int]] = {  # of the published sizes
     "dasheng": {"base": 768, "0.6B": 1280, "1.2B": 1536},
 }
 TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "proj", "fc1", "fc2")  # of CED's and Dasheng's blocks
+SLOTS = ("audio", "video", "captions", "bos")
 TIME_ORDERED = "needs tokens in time order; set encoder.token_order to time or band_average"
 
 
@@ -37,6 +41,10 @@ def model_faults(model: ModelConfig) -> Iterator[str]:
     yield from _fusion_faults(model)
     yield from _adapter_faults(model)
     yield from _prompt_faults(model)
+    if model.encoder.kind != "conv" and model.encoder.tune == "lora":
+        if strange := [name for name in model.encoder.lora.targets if name not in LORA_TARGETS]:
+            known = ", ".join(LORA_TARGETS)
+            yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
     if model.fidelity == "released":
         ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
         ours += ["guide"] if model.guide else []
@@ -67,7 +75,8 @@ def _adapter_faults(model: ModelConfig) -> Iterator[str]:
         ordered |= adapter.kind == "fft" and adapter.spectral
         if ordered and token_order(model) == "frequency":
             yield f"adapter.{i} ({adapter.kind}) {TIME_ORDERED}"
-        if adapter.kind == "two_stream" and i == 0 and width and (width % adapter.heads or width % 2):
+        kept = all(before.kind == "fft" for before in model.adapter[:i])  # so far the encoder's width
+        if adapter.kind == "two_stream" and kept and width and (width % adapter.heads or width % 2):
             yield f"adapter.{i}.heads: {adapter.heads} (and 2) must divide the encoder's width {width}"
 
 
@@ -80,6 +89,10 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
     for name, text in prompts.items():
         if text.count("<audio>") != 1 or text.count("<video>") > 1:
             yield f"{name} needs exactly one <audio> and at most one <video>, not {text!r}"
+        for word in re.findall(r"<([a-z]+)>", text):
+            near = difflib.get_close_matches(word, SLOTS, n=1, cutoff=0.7)
+            if word not in SLOTS and near:
+                yield f"{name} has no slot <{word}>; did you mean <{near[0]}>?"
         if "<video>" in text and (
             (model.fusion.kind if model.fusion else None) not in TOKENWISE_FUSIONS
             or any(a.kind not in ("linear", "fft") for a in model.adapter)

@@ -12,15 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fidelity = Literal["paper", "released"]
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Lora(Section):
     """LoRA (Hu et al. 2021): W + alpha / r * B A on the named projections."""
 
     r: int = Field(8, ge=1)
-    alpha: int = 32
+    alpha: Count = 32
     dropout: float = Field(0.1, ge=0, lt=1)
     targets: list[str] = ["q_proj", "v_proj"]
 
@@ -42,10 +45,10 @@ class Tower(Section):
 class ConvConfig(Tower):
     kind: Literal["conv"]
     tags: list[str] = []
-    widths: list[int] = [48, 96, 192]
-    depths: list[int] = [1, 2, 3]
-    dim: int = 256
-    dropout: float = 0.1
+    widths: Annotated[list[Count], Field(min_length=3, max_length=3)] = [48, 96, 192]
+    depths: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)] = [1, 2, 3]
+    dim: Count = 256
+    dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _own_weights(self) -> ConvConfig:
@@ -180,12 +183,18 @@ class LinearConfig(Section):
 
 class TwoStreamConfig(Section):
     kind: Literal["two_stream"]
-    semantic_queries: int = 8
-    temporal_queries: int = 8
-    global_queries: int = 32
-    kernels: list[int] = [3, 5, 7]
-    gru_layers: int = 2
-    heads: int = 8
+    semantic_queries: Count = 8
+    temporal_queries: Count = 8
+    global_queries: Count = 32
+    kernels: Annotated[list[Count], Field(min_length=1)] = [3, 5, 7]
+    gru_layers: Count = 2
+    heads: Count = 8
+
+    @model_validator(mode="after")
+    def _kernels_are_odd(self) -> TwoStreamConfig:
+        if even := [k for k in self.kernels if k % 2 == 0]:
+            raise ValueError(f"kernels must be odd, so that the frames keep their times, not {even}")
+        return self
 
 
 class QFormerConfig(Section):

@@ -44,6 +44,7 @@ class LanguageModel(nn.Module):
     """What the causal and the encoder-decoder form share: model, tokenizer, captions as ids."""
 
     auto_class: Any
+    encoder_decoder = False
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
@@ -69,7 +70,13 @@ class LanguageModel(nn.Module):
     def from_pretrained(
         cls, name_or_folder: str | Path, *, dtype: str | torch.dtype = "auto", **loading: Any
     ) -> Self:
-        """A model and its tokenizer by Hugging Face name or from a folder. loading: for transformers."""
+        """A model and its tokenizer by Hugging Face name or from a folder. loading: for transformers.
+
+        Raises ValueError, before any weights are read, for a model of the other kind.
+        """
+        if AutoConfig.from_pretrained(name_or_folder).is_encoder_decoder != cls.encoder_decoder:
+            kinds = ("seq2seq", "causal") if cls.encoder_decoder else ("causal", "seq2seq")
+            raise ValueError(f"language_model.kind: {kinds[0]} does not fit this model; use kind: {kinds[1]}")
         model = cls.auto_class.from_pretrained(name_or_folder, dtype=dtype, **loading)
         return cls(model, AutoTokenizer.from_pretrained(name_or_folder))
 

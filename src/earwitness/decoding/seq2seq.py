@@ -22,6 +22,7 @@ class EncoderDecoderLanguageModel(LanguageModel):
     """
 
     auto_class = AutoModelForSeq2SeqLM
+    encoder_decoder = True
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         start = model.config.decoder_start_token_id
