@@ -61,7 +61,7 @@ class ModelConfig(Section):
     guide: GuideConfig | None = None
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
-    max_seconds: float = 10.0  # what one caption covers; longer sound is captioned in windows
+    max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows
 
     @model_validator(mode="after")
     def _possible(self) -> ModelConfig:
@@ -83,7 +83,7 @@ class Losses(Section):
     distillation: float = Field(0.0, ge=0)
     tagging: float = Field(0.0, ge=0)
     temperature: float = Field(0.07, gt=0)
-    sigma: float | Literal["median"] = "median"
+    sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
