@@ -60,5 +60,18 @@ class ManifestData(Section):
     mixup: float = Field(0.0, ge=0, le=1)
     spec_augment: bool = False
 
+    @property
+    def streamed(self) -> bool:
+        """Whether training clips come from shards, not from manifests."""
+        return not self.train[0].path.endswith(".jsonl")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ManifestData:
+        if len({clips.path.endswith(".jsonl") for clips in self.train}) > 1:
+            raise ValueError("train: either manifests (.jsonl) or shards; write shards of them all")
+        if self.streamed and self.epoch_over == "captions":
+            raise ValueError("epoch_over: captions needs manifests; of shards, a caption is drawn at random")
+        return self
+
 
 Data = Annotated[SceneData | TextData | ManifestData, Field(discriminator="kind")]

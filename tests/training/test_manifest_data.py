@@ -17,7 +17,8 @@ from earwitness.config import ConfigError, ManifestData, Preset
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.training import run as run_module
 from earwitness.training.clip_index import Needs, clip_index
-from earwitness.training.manifest_data import CaptionedClips, Mixture, Reader, ValidationClips, window_starts
+from earwitness.training.examples import Reader
+from earwitness.training.manifest_data import CaptionedClips, Mixture, ValidationClips, window_starts
 from earwitness.training.objective import CaptioningTask
 from earwitness.training.stage_data import ClipSource, stage_data
 
@@ -35,7 +36,7 @@ def mixture(tmp_path: Path, train: list[Any], read: Any = None, seed: int = 0, *
     return Mixture(sets, section, read or Reader(16_000), seed)
 
 
-def silent(row: Any, start: float, end: float) -> Any:
+def silent(row: Any, start: float, end: float, sound: Any = None) -> Any:
     """A reader that decodes nothing but says what it was asked for."""
     return np.array([start, end], np.float32), None
 

@@ -138,11 +138,14 @@ def captions_of(row: Row) -> list[str]:
     return [caption for caption in row.captions if normalise_caption(caption)]
 
 
-def duration(row: Row) -> float:
-    """Seconds of a row's clip, from its bounds or the header of its file. Raises MediaError, RowFault."""
-    if not Path(row.audio).is_file():
+def duration(row: Row, sound: bytes | None = None) -> float:
+    """Seconds of a row's clip, by its bounds and the header of its file, or of `sound`, the file's bytes.
+
+    Raises MediaError, RowFault.
+    """
+    if sound is None and not Path(row.audio).is_file():
         raise RowFault(f"{row.id}: there is no file {row.audio}")
-    info = probe(row.audio)
+    info = probe(row.audio if sound is None else sound)
     if not info.has_audio:
         raise RowFault(f"{row.id}: {row.audio} holds no sound")
     whole = info.duration

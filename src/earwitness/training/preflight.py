@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 from earwitness.checkpoint import CONFIG, WEIGHTS, resolve
 from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage
 from earwitness.data.bank import Bank
+from earwitness.data.shards import INDEX, ShardError
 from earwitness.training.scene_data import SceneSource, read_captions
 from earwitness.training.stage_data import ClipSource
 
@@ -47,11 +48,14 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
     for _, stage in chosen(preset):
         for place in ("captions", "validation_captions"):
             read_captions(getattr(stage.data, place, []))
-    clips = {
-        stage.name: ClipSource.look_at(preset.model, stage, out / "clips")
-        for _, stage in chosen(preset)
-        if isinstance(stage.data, ManifestData)
-    }
+    try:
+        clips = {
+            stage.name: ClipSource.look_at(preset.model, stage, out / "clips")
+            for _, stage in chosen(preset)
+            if isinstance(stage.data, ManifestData)
+        }
+    except ShardError as error:
+        raise ConfigError(str(error)) from None
     return scene_sources(preset, out) | clips
 
 
@@ -91,15 +95,16 @@ def weights_file(init: str) -> Path:
     return resolve(init) / WEIGHTS
 
 
-def data_files(preset: Preset) -> list[Path]:
-    """The files that say what is trained on."""
+def data_files(preset: Preset) -> list[str]:
+    """The files that say what is trained on; of shards, their index."""
     found: dict[str, None] = {}
     for _, stage in chosen(preset):
         data = stage.data
         if isinstance(data, ManifestData):
-            names = [s.path for s in data.train] + [s.paraphrases for s in data.train] + data.validation
+            paths = [f"{s.path.rstrip('/')}/{INDEX}" if data.streamed else s.path for s in data.train]
+            names = [*paths, *(s.paraphrases for s in data.train), *data.validation]
             found |= dict.fromkeys(n for n in [*names, data.exclude] if n)
         else:
             found |= dict.fromkeys([*data.captions, *data.validation_captions])
             found |= {f"{data.bank}/manifest.csv": None} if isinstance(data, SceneData) else {}
-    return [Path(name) for name in found]
+    return list(found)

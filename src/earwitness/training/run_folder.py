@@ -17,19 +17,20 @@ import yaml
 
 import earwitness
 from earwitness.config import ConfigError, Preset
+from earwitness.data.shards import open_file
 
 RECIPE, ENVIRONMENT, DATA = "recipe.yaml", "environment.json", "data.json"
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "av", "soxr")
 FREE = {"workers", "trainer"}  # of a stage: what may change in the middle of a run
 
 
-def begin(out: Path, preset: Preset, files: list[Path], processes: int) -> None:
+def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
     """Writes recipe, environment and fingerprints; a run that goes on must be the one that was begun.
 
     Raises ConfigError naming each value that differs from before.
     """
     recipe = preset.model_dump(mode="json")
-    found = {str(path): fingerprint(path) for path in files}
+    found = {path: fingerprint(path) for path in files}
     known = out / RECIPE
     if known.is_file():
         before = yaml.safe_load(known.read_text("utf-8"))
@@ -79,13 +80,13 @@ def git_version(folder: Path) -> str | None:
     return told.stdout.strip() or None
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of its files' names and sizes."""
-    if path.is_dir():
-        listing = sorted((str(p.relative_to(path)), p.stat().st_size) for p in path.rglob("*") if p.is_file())
-        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def fingerprint(place: str) -> str:
+    """SHA-256 of a file, by its path or address."""
+    digest = hashlib.sha256()
+    with open_file(place) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _differences(before: Any, now: Any, place: str = "") -> Any:

@@ -8,13 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accelerate import PartialState
 from torch import Tensor
 
 from earwitness.config import ManifestData, ModelConfig, SceneData, Stage, TextData
 from earwitness.data.manifest import Manifest
+from earwitness.data.shards import read_index
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.clip_index import ClipIndex, Needs, clip_index, read_ids
-from earwitness.training.manifest_data import CaptionedClips, ClipCollator, Mixture, Reader, ValidationClips
+from earwitness.training.examples import ClipCollator, Reader
+from earwitness.training.manifest_data import CaptionedClips, Mixture, ValidationClips
 from earwitness.training.scene_data import (
     MAX_CAPTION_TOKENS,
     CaptionEncoder,
@@ -25,6 +28,7 @@ from earwitness.training.scene_data import (
     Texts,
     read_captions,
 )
+from earwitness.training.shard_data import ClipStream
 
 MAX_CLIP_TOKENS = 64  # of a caption; Clotho's longest have 20 words
 
@@ -43,8 +47,10 @@ class ClipSource:
     """The manifests of a stage, every row looked at."""
 
     section: ManifestData
-    train: list[ClipIndex]
+    train: list[ClipIndex]  # empty where training streams shards
     validation: list[ClipIndex]
+    excluded: frozenset[str]
+    foreign: frozenset[str]
 
     @classmethod
     def look_at(cls, model: ModelConfig, stage: Stage, cache: Path) -> ClipSource:
@@ -60,7 +66,12 @@ class ClipSource:
         foreign = frozenset(row.id for path in section.validation for row in Manifest.open(path))
         excluded = read_ids(section.exclude)
         own = needs(excluded=excluded, foreign=foreign, foreign_name=", ".join(section.validation))
-        return cls(section, [clip_index(s.path, own, cache) for s in section.train], validation)
+        if section.streamed:
+            for clips in section.train:
+                read_index(clips.path.rstrip("/"))
+            return cls(section, [], validation, excluded, foreign)
+        train = [clip_index(clips.path, own, cache) for clips in section.train]
+        return cls(section, train, validation, excluded, foreign)
 
     def table(self) -> Iterator[str]:
         """A row of Markdown for each set."""
@@ -69,6 +80,9 @@ class ClipSource:
         for path, use, index in parts:
             hours = float(index.seconds[index.kept].sum(dtype="float64")) / 3600
             yield f"| {'/'.join(Path(path).parts[-2:])} | {use} | {len(index.kept)} | {hours:.1f} |"
+        for clips in self.section.train if self.section.streamed else []:
+            count = sum(rows for _, rows in read_index(clips.path.rstrip("/")))
+            yield f"| {clips.path} | training, from shards | {count} | |"
 
     def data(self, stage: Stage, model: AudioCaptioningModel) -> StageData:
         vision: Any = model.config.vision
@@ -77,20 +91,35 @@ class ClipSource:
             vision and vision.frames_per_second,
             getattr(model.vision, "image_size", 0),
         )
-        over = self.section.epoch_over == "captions"
-        sets = [
-            CaptionedClips(s.path, index, s.paraphrases, over_captions=over)
-            for s, index in zip(self.section.train, self.train)
-        ]
         captions = bool(stage.losses.distillation or stage.losses.retrieval_caption)
         collator = partial(
             ClipCollator, model.encoder.hear, _encoder(model, MAX_CLIP_TOKENS), captions=captions
         )
         return StageData(
-            Mixture(sets, self.section, read, stage.seed),
+            self._stream(read, stage.seed) if self.section.streamed else self._mixture(read, stage.seed),
             ValidationClips(self.section.validation, self.validation, read, model.config.max_seconds),
             collator(masks=self.section.spec_augment),
             collator(),
+        )
+
+    def _mixture(self, read: Reader, seed: int) -> Mixture:
+        over = self.section.epoch_over == "captions"
+        sets = [
+            CaptionedClips(s.path, index, s.paraphrases, over_captions=over)
+            for s, index in zip(self.section.train, self.train)
+        ]
+        return Mixture(sets, self.section, read, seed)
+
+    def _stream(self, read: Reader, seed: int) -> ClipStream:
+        state = PartialState()
+        return ClipStream(
+            self.section,
+            read,
+            seed,
+            rank=state.process_index,
+            world_size=state.num_processes,
+            excluded=self.excluded,
+            foreign=self.foreign,
         )
 
 

@@ -27,6 +27,7 @@ from earwitness.build import towers
 from earwitness.checkpoint import fill, trained_tensors
 from earwitness.config import Stage
 from earwitness.model import AudioCaptioningModel
+from earwitness.training.arguments import parameter_groups, training_arguments
 from earwitness.training.callbacks import (
     Seal,
     StopOnSignal,
@@ -40,6 +41,7 @@ from earwitness.training.callbacks import (
 from earwitness.training.evaluation import evaluate_task, sample_captions
 from earwitness.training.memory import keep_freed_memory
 from earwitness.training.objective import TASKS, Task
+from earwitness.training.shard_data import ClipStream, KeepPlace, stream_loader
 from earwitness.tuning import hold_borrowed
 
 WEIGHTS, BEST, METRICS = "model.safetensors", "best.safetensors", "metrics.jsonl"
@@ -59,11 +61,13 @@ class StageTrainer(Trainer):
         task: Task,
         captioner: AudioCaptioningModel,
         average: WeightAverage | None,
+        keep_place: KeepPlace | None,
         collate_eval: Callable[[Any], Any],
         **kwargs: Any,
     ):
         super().__init__(model=task, **kwargs)
-        self.stage, self.average, self.collate_eval = stage, average, collate_eval
+        self.stage, self.average, self.keep_place = stage, average, keep_place
+        self.collate_eval = collate_eval
         self.task: nn.Module = task  # what Trainer calls its model, never None
         self.captioner = captioner
         self.folder = Path(str(self.args.output_dir))
@@ -84,6 +88,12 @@ class StageTrainer(Trainer):
             return items.sampler(step, self.stage.seed)
         return super()._get_train_sampler(train_dataset)
 
+    def get_train_dataloader(self) -> DataLoader:
+        if isinstance(self.train_dataset, ClipStream):  # which is dealt out to processes already
+            stage = self.stage
+            return stream_loader(self.train_dataset, stage.batch_size, stage.workers, self.data_collator)
+        return super().get_train_dataloader()
+
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """This process's part of the validation items.
 
@@ -97,6 +107,9 @@ class StageTrainer(Trainer):
     def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> Any:
+        place = inputs.pop("place", None)
+        if place is not None and self.keep_place:
+            self.keep_place.take(place)
         output = model(**inputs)
         if model.training:
             for name, value in output.items():
@@ -160,50 +173,6 @@ class StageTrainer(Trainer):
         fill(self.captioner, load_file(file), file)
 
 
-def parameter_groups(task: nn.Module, stage: Stage) -> list[dict[str, Any]]:
-    """Trained parameters by learning rate and by weight decay (vectors and scalars are not decayed)."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in task.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        own = stage.encoder_learning_rate if name.startswith(("encoder.", "model.encoder.")) else None
-        decay = stage.weight_decay if parameter.ndim > 1 else 0.0
-        groups[own or stage.learning_rate, decay].append(parameter)
-    return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
-
-
-def training_arguments(stage: Stage, folder: Path, report_to: list[str]) -> TrainingArguments:
-    """What the stage asks of Trainer; `stage.trainer` has the last word."""
-    gpu = torch.cuda.is_available()
-    options: dict[str, Any] = {
-        "output_dir": str(folder),
-        "num_train_epochs": 1.0,  # samplers of several epochs yield them all
-        "per_device_train_batch_size": stage.batch_size,
-        "per_device_eval_batch_size": stage.batch_size,
-        "gradient_accumulation_steps": stage.accumulate,
-        "learning_rate": stage.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": stage.warmup,
-        "max_grad_norm": stage.clip,
-        "bf16": gpu if stage.bf16 is None else stage.bf16,
-        "use_cpu": not gpu,
-        "eval_strategy": "steps",
-        "eval_steps": stage.evaluate_every,
-        "save_strategy": "steps",
-        "save_steps": stage.evaluate_every,
-        "save_total_limit": 2,
-        "logging_steps": min(100, stage.evaluate_every),
-        "dataloader_num_workers": stage.workers,
-        "dataloader_drop_last": True,  # processes with a batch more than others would wait for ever
-        "dataloader_persistent_workers": False,
-        "remove_unused_columns": False,
-        "report_to": report_to,
-        "seed": stage.seed,
-        "label_names": [],
-    }
-    return TrainingArguments(**options | stage.trainer)
-
-
 def train_stage(
     model: AudioCaptioningModel,
     stage: Stage,
@@ -226,23 +195,29 @@ def train_stage(
     weights = partial(trained_tensors, model)
     check_room(folder, _bytes_needed(weights(), task, args))
     average = WeightAverage(weights, stage.average) if stage.average else None
-    stop = StopOnSignal()
+    stop, keep_place = StopOnSignal(), None
+    if isinstance(train, ClipStream):
+        keep_place = KeepPlace(train, stage.workers)
+        args.max_steps = train.steps(stage.batch_size * stage.accumulate * args.world_size)
+        args.ignore_data_skip = True  # it begins where it is told to
     trainer = StageTrainer(
         args=args,
         train_dataset=train,
         eval_dataset=validation,
         data_collator=collate,
-        callbacks=[*([average] if average else []), stop, Seal()],
+        callbacks=[*(c for c in (average, keep_place) if c), stop, Seal()],
         stage=stage,
         task=task,
         captioner=model,
         average=average,
+        keep_place=keep_place,
         collate_eval=collate_eval,
     )
     with disk_full_named(folder):
         last = _last_checkpoint(trainer, folder)
-        if last and average:
-            average.resume(last)
+        for callback in (average, keep_place):
+            if last and callback:
+                callback.resume(last)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         if stop.asked:
             raise Stopped(f"stopped as asked after step {trainer.state.global_step} of stage {stage.name}")
