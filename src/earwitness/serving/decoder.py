@@ -1,0 +1,81 @@
+"""The process that decodes what strangers upload: python -m earwitness.serving.decoder
+
+It takes one order after another from the socket that is its standard input: a line of JSON, and with it two
+open files, the media to read and the one to write samples to. It answers each with a line of JSON on standard
+output. It knows no path and no secret, opens nothing else, and what it takes beyond its memory and processor
+time the kernel refuses or ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from earwitness import media
+
+ORDER_BYTES = 4096
+OPEN_FILES = 32
+
+
+def confine(memory: int) -> None:
+    """memory: bytes that it may take beyond what it has now."""
+    if sys.platform == "linux":  # elsewhere a process cannot tell what it has
+        has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (has + memory, has + memory))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def allow_seconds(seconds: float) -> None:
+    """Of processor time, from now on; then the kernel ends the process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def decode(source: str, samples: BinaryIO, sample_rate: int, minutes: float) -> dict[str, Any]:
+    """Writes the sound of `source`, float32, to `samples`; returns a status of HTTP and what to say."""
+    try:
+        audio = media.load_audio(source, sample_rate, end=60 * minutes + 1, max_seconds=None)
+    except media.MediaError as error:
+        return {"status": 422 if _is_media(source) else 415, "detail": f"the file {error.reason}"}
+    if audio.duration > 60 * minutes:
+        return {"status": 413, "detail": f"the recording is longer than {minutes:g} minutes"}
+    samples.write(audio.waveform.astype(np.float32, copy=False).data)
+    return {"status": 200, "damaged": audio.damaged, "covered": audio.covered}
+
+
+def _is_media(source: str) -> bool:
+    try:
+        media.probe(source)
+    except media.MediaError:
+        return False
+    return True
+
+
+def main() -> None:
+    orders = socket.socket(fileno=sys.stdin.fileno())
+    confine(int(sys.argv[1]))
+    print(json.dumps({"status": 200}), flush=True)  # ready
+    while True:
+        line, files, _, _ = socket.recv_fds(orders, ORDER_BYTES, 2)
+        if not line:  # the server is gone
+            return
+        order = json.loads(line)
+        allow_seconds(order.pop("seconds"))
+        source, target = files
+        with open(target, "wb") as samples:
+            answer = decode(f"/dev/fd/{source}", samples, **order)
+        os.close(source)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

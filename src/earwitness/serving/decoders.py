@@ -1,0 +1,156 @@
+"""A pool of decoder processes, started beforehand; one that dies is replaced and fails its own order only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from earwitness.serving.limits import Limits, Refused
+from earwitness.serving.metrics import Metrics
+
+log = logging.getLogger("earwitness")
+
+SOUND_COPIES = 3  # of the samples, while a decoder joins and writes them
+START_SECONDS = 60.0  # until a decoder is ready; 0.5 on a machine at rest
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded upload. covered: the share of what the file declares that could be decoded, 0..1."""
+
+    waveform: (
+        np.ndarray
+    )  # float32 [S], in a file without a name: it takes no memory and leaves nothing behind
+    sample_rate: int
+    damaged: bool
+    covered: float
+
+    @property
+    def duration(self) -> float:
+        return len(self.waveform) / self.sample_rate
+
+
+class Decoder:
+    """One process, which takes one order at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, orders: socket.socket) -> None:
+        self.process, self.orders = process, orders
+
+    @classmethod
+    async def start(cls, memory: int) -> Decoder:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "earwitness.serving.decoder", str(memory)),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd="/",
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},  # no secrets
+                start_new_session=True,  # Ctrl-C is for the server, which lets requests finish
+            )
+        decoder = cls(process, ours)
+        async with asyncio.timeout(START_SECONDS):
+            if await decoder.answer() is None:
+                raise OSError("a decoder process ended as it began")
+        return decoder
+
+    def order(self, order: dict[str, Any], media: BinaryIO, samples: BinaryIO) -> None:
+        socket.send_fds(self.orders, [json.dumps(order).encode()], [media.fileno(), samples.fileno()])
+
+    async def answer(self) -> dict[str, Any] | None:
+        """The next line it says; None if it has died."""
+        assert self.process.stdout
+        line = await self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    async def stop(self) -> None:
+        self.orders.close()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+class Decoders:
+    """async with Decoders(2, 16_000, limits, metrics) as decoders: recording = await decoders.decode(file)"""
+
+    def __init__(self, count: int, sample_rate: int, limits: Limits, metrics: Metrics) -> None:
+        self.count, self.sample_rate, self.limits, self.metrics = count, sample_rate, limits, metrics
+        sound = np.float32().nbytes * sample_rate * 60 * limits.minutes
+        self.memory = int(limits.decoder_bytes + SOUND_COPIES * sound)
+        self._all: set[Decoder] = set()
+        self._idle: asyncio.Queue[Decoder] = asyncio.Queue()
+        self._replacing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Decoders:
+        await asyncio.gather(*(self._add() for _ in range(self.count)))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._replacing:
+            task.cancel()
+        await asyncio.gather(*self._replacing, return_exceptions=True)
+        await asyncio.gather(*(decoder.stop() for decoder in self._all))
+
+    async def decode(self, media: BinaryIO) -> Recording:
+        """Raises Refused for what cannot be decoded, or not within the limits."""
+        limits, rate = self.limits, self.sample_rate
+        order = {"sample_rate": rate, "minutes": limits.minutes, "seconds": limits.decoder_seconds}
+        with tempfile.TemporaryFile() as samples:
+            answer = await self._obeyed(order, media, samples)
+            if answer is None:
+                raise Refused(422, "the file cannot be decoded in the time and memory that it is given here")
+            if answer["status"] != 200:
+                raise Refused(answer["status"], answer["detail"])
+            waveform = np.memmap(samples, np.float32, "r")
+        self.metrics.sound_seconds.add(len(waveform) / rate)
+        return Recording(waveform, rate, answer["damaged"], answer["covered"])
+
+    async def _obeyed(self, order: dict[str, Any], media: BinaryIO, samples: BinaryIO) -> Any:
+        """The answer of the next decoder that is idle; None if it dies of the order."""
+        while (decoder := await self._idle.get()).process.returncode is not None:  # died while it was idle
+            self._give_back(decoder, alive=False)
+        answer = None
+        try:
+            async with asyncio.timeout(2 * self.limits.decoder_seconds):
+                decoder.order(order, media, samples)
+                answer = await decoder.answer()
+        except (TimeoutError, OSError):
+            pass
+        finally:  # a decoder whose client is gone is ended, too
+            self._give_back(decoder, alive=answer is not None)
+        return answer
+
+    def _give_back(self, decoder: Decoder, *, alive: bool) -> None:
+        if alive:
+            self._idle.put_nowait(decoder)
+            return
+        task = asyncio.create_task(self._replace(decoder))
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
+
+    async def _replace(self, decoder: Decoder) -> None:
+        self.metrics.decoders_replaced.add()
+        await decoder.stop()
+        self._all.discard(decoder)
+        while True:
+            try:
+                return await self._add()
+            except (OSError, TimeoutError):
+                log.exception("a decoder process cannot be started; tried again in %g s", RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _add(self) -> None:
+        decoder = await Decoder.start(self.memory)
+        self._all.add(decoder)
+        self._idle.put_nowait(decoder)

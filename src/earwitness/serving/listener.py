@@ -1,0 +1,134 @@
+"""From an uploaded file to captions and tags: a decoder process, then a thread that asks the shared model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import numpy as np
+import torch
+
+from earwitness import media
+from earwitness.captions import MIN_TAG, Caption
+from earwitness.clips import TOLERANCE, Clip, sound_of
+from earwitness.serving.decoders import Decoders, Recording
+from earwitness.serving.limits import Limits
+from earwitness.serving.metrics import Metrics
+from earwitness.serving.shared_model import SharedModel
+
+if TYPE_CHECKING:
+    from earwitness.captioner import Captioner
+
+WINDOW = 10.0  # s, of a recording that is too long for one caption
+MAX_TRACKS = 24  # tags followed over time
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TagTracks:
+    """The tags that are told of some window, with their probability in each."""
+
+    names: list[str]
+    windows: list[tuple[float, float]]  # s
+    probabilities: np.ndarray  # [windows, names]
+
+
+class Listener:
+    """async with Listener(captioner, limits, metrics, decoders=2, batch_size=16) as listener: ..."""
+
+    def __init__(
+        self, captioner: Captioner, limits: Limits, metrics: Metrics, *, decoders: int, batch_size: int
+    ) -> None:
+        self.model = SharedModel(captioner.model, batch_size, metrics)
+        self.captioner, self.batch_size = self.model.behind(captioner), batch_size
+        self.decoders = Decoders(decoders, captioner.sample_rate, limits, metrics)
+        self.places = asyncio.Semaphore(limits.concurrency)
+        # What a thread does beside asking the model is little, and is not to start threads of its own.
+        self.threads = ThreadPoolExecutor(limits.concurrency, "earwitness", torch.set_num_threads, (1,))
+        self._stack = AsyncExitStack()
+
+    @property
+    def tells_tags(self) -> bool:
+        return bool(self.model.tag_names) and hasattr(self.model.encoder, "tag_probabilities")
+
+    async def __aenter__(self) -> Listener:
+        await self._stack.enter_async_context(self.decoders)
+        self._stack.enter_context(self.model)
+        self._stack.enter_context(self.threads)  # the first to end: what is asked is still answered
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def heard(self, file: BinaryIO) -> AsyncIterator[Recording]:
+        """The recording in a media file, worked on when there is a place. Raises Refused."""
+        async with self.places:
+            yield await self.decoders.decode(file)
+
+    async def captions(
+        self, recording: Recording, window: float | None, hop: float | None, beams: int
+    ) -> AsyncIterator[Caption]:
+        """As soon as they are known. window None: one caption, if the model hears the recording at once."""
+        told = self._captions(recording, window, hop, beams)
+        async for caption in drawn(told, self.threads):
+            yield caption
+
+    async def tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
+        """The probabilities of tags over time."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, self._tags, recording, window, hop)
+
+    def _captions(
+        self, recording: Recording, window: float | None, hop: float | None, beams: int
+    ) -> Generator[Caption]:
+        source = recording.waveform, recording.sample_rate
+        if window is None and recording.duration <= self.captioner.max_seconds + TOLERANCE:
+            yield self.captioner(source, beams=beams)
+            return
+        window = window or min(WINDOW, self.captioner.max_seconds)
+        yield from self.captioner.timeline(source, window, hop, batch_size=self.batch_size, beams=beams)
+
+    @torch.inference_mode()
+    def _tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
+        rate = recording.sample_rate
+        windows = media.windows((recording.waveform, rate), window, hop, rate)
+        times, rows = [], []
+        while batch := [Clip(w.waveform, w.start, w.end, "") for w in islice(windows, self.batch_size)]:
+            h_a = self.model.listen(sound_of(batch, self.model.device))
+            rows.append(self.model.encoder.tag_probabilities(h_a).float().cpu().numpy())
+            times += [(clip.start, clip.end) for clip in batch]
+        table = np.concatenate(rows)  # [windows, tags]
+        peaks = table.max(0)
+        told = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
+        return TagTracks([self.model.tag_names[i] for i in told], times, table[:, told])
+
+
+async def drawn(items: Generator[T], threads: ThreadPoolExecutor) -> AsyncIterator[T]:
+    """The items of a generator that blocks, drawn by one of the threads until the reader leaves."""
+    loop, left, end = asyncio.get_running_loop(), threading.Event(), object()
+    coming: asyncio.Queue[Any] = asyncio.Queue()
+
+    def draw() -> None:
+        with closing(items):
+            for item in items:
+                if left.is_set():
+                    return
+                loop.call_soon_threadsafe(coming.put_nowait, item)
+
+    drawing = loop.run_in_executor(threads, draw)
+    drawing.add_done_callback(lambda _: coming.put_nowait(end))
+    try:
+        while (item := await coming.get()) is not end:
+            yield item
+        await drawing
+    finally:
+        left.set()
+        drawing.cancel()
