@@ -65,19 +65,18 @@ def test_quick_start_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, *windows, last = done.stdout.splitlines()
-    assert "a woman speaks" in first
+    assert "woman" in first
     assert [line[:4].strip() for line in windows] == ["0.0", "5.0", "10.0", "15.0"]
     assert 0 < float(last) < 1
 
 
 def test_figures_are_those_that_are_drawn() -> None:
-    pytest.importorskip("matplotlib", reason="figures need earwitness[plots]")
-    drawn = set(script(DOCS / "figures" / "make.py").FIGURES)
-    assert drawn == {figure.stem for figure in (DOCS / "figures").glob("*.svg")}
-    shown = re.findall(
-        r"!\[[^\]]+\]\(\.\./figures/(\w+)\.svg\)", "".join(p.read_text("utf-8") for p in IDEAS)
-    )
-    assert sorted(shown) == sorted(drawn)
+    """Each script that draws has drawn its figure, and each figure stands on one page."""
+    scripts = (DOCS / "figures").glob("*.py")
+    drawn = sorted(path.stem for path in scripts if "\ndef draw(" in path.read_text("utf-8"))
+    assert drawn == sorted(figure.stem for figure in (DOCS / "figures").glob("*.svg"))
+    text = "".join(page.read_text("utf-8") for page in IDEAS)
+    assert drawn == sorted(re.findall(r"!\[[^\]]+\]\(\.\./figures/(\w+)\.svg\)", text))
 
 
 @pytest.mark.parametrize("page", IDEAS, ids=lambda page: page.stem)

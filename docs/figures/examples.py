@@ -1,0 +1,42 @@
+"""The built-in model and the sounds of examples/, for the figures."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from earwitness import Captioner
+from earwitness.decoding import normalise_caption
+from earwitness.media import load_audio
+
+FOLDER = Path(__file__).parents[2] / "examples"
+
+
+@cache
+def model() -> Any:
+    return Captioner.from_pretrained(device="cpu").model
+
+
+def sound(name: str, start: float = 0.0, end: float | None = None) -> dict[str, Tensor]:
+    """What `AudioCaptioningModel.listen` takes."""
+    waveform = torch.from_numpy(load_audio(FOLDER / name, 16_000, start=start, end=end).waveform)[None]
+    return {"waveforms": waveform, "lengths": torch.tensor([waveform.shape[1]])}
+
+
+def references() -> dict[str, str]:
+    """File name of an example -> what was composed, in the form of captions."""
+    files = {path.stem: path.name for path in FOLDER.iterdir() if path.suffix in (".opus", ".flac", ".mp4")}
+    with (FOLDER / "references.csv").open(newline="", encoding="utf-8") as rows:
+        return {files[row["id"]]: normalise_caption(row["caption"]) for row in csv.DictReader(rows)}
+
+
+def mean_text(captions: list[str]) -> Tensor:
+    """Mean caption embeddings [N, D_llm]."""
+    ids, mask = model().language_model.encode_captions(captions)
+    weight = mask[..., None].float()
+    return (model().language_model.embed(ids) * weight).sum(1) / weight.sum(1)

@@ -1,0 +1,23 @@
+"""Which tokens the built-in model's guide raises for three sounds."""
+
+import matplotlib.pyplot as plt
+import torch
+from examples import model, sound
+
+SOUNDS = ("woman_and_dog.opus", "rain_and_thunder.opus", "church_bells.opus")
+
+
+@torch.inference_mode()
+def draw():
+    language_model = model().language_model
+    figure, axes = plt.subplots(1, 3, figsize=(7.5, 3))
+    for axis, name in zip(axes, SOUNDS):
+        zbar = model().adapter(model().listen(sound(name))).mean()
+        change = model().guide.processor(zbar, language_model.token_table).change[0]
+        best = change.topk(12).indices
+        words = [language_model.decode([i]) for i in best.tolist()]
+        axis.barh(words, change[best] - change.median(), color="tab:blue")
+        axis.invert_yaxis()
+        axis.set_title(name)
+        axis.set_xlabel("change of the logit (median: 0)")
+    return figure
