@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from earwitness.metrics.corpus import Corpus, Floats, Pooled, Score
-from earwitness.metrics.meteor_align import align
+from earwitness.metrics.meteor_align import Match, align
 from earwitness.metrics.meteor_data import load
 from earwitness.metrics.meteor_matches import Matcher
 from earwitness.metrics.meteor_text import normalize
@@ -39,11 +39,14 @@ def meteor(corpus: Corpus) -> Score:
     matcher = Matcher(data, [*candidates, *(words for texts in references for words in texts)])
     clips: list[float] = []
     chosen: list[Statistics] = []
+    function = {word: word in data.function_words for word in matcher.stems}
     for candidate, texts in zip(candidates, references, strict=True):
         score, best = -1.0, [0.0] * 23
         matcher.begin(candidate, texts)
+        own = [function[word] for word in candidate]
         for words in texts:
-            statistics = _statistics(candidate, words, matcher, data.function_words)
+            matches, chunks = align(matcher.options(candidate, words), len(candidate))
+            statistics = _statistics(matches, chunks, own, [function[word] for word in words])
             value = formula(statistics)
             if value > score:
                 score, best = value, statistics
@@ -60,25 +63,23 @@ def _formulas(sums: Floats) -> Floats:
 
 
 def _statistics(
-    candidate: list[str], reference: list[str], matcher: Matcher, function_words: frozenset[str]
+    matches: Sequence[Match], chunks: int, candidate: Sequence[bool], reference: Sequence[bool]
 ) -> Statistics:
     """Lengths; function words; per module content and function words matched (candidate, reference);
-    chunks; matched words."""
-    chosen, chunks = align(matcher.options(candidate, reference), len(candidate))
+    chunks; matched words. Sentences are given as what of their words are function words."""
     numbers = [0.0] * 23
     numbers[0], numbers[1] = len(candidate), len(reference)
-    numbers[2] = sum(word in function_words for word in candidate)
-    numbers[3] = sum(word in function_words for word in reference)
-    for match in chosen:
-        place = 4 + 4 * match.module
-        function = sum(word in function_words for word in candidate[match.i : match.i + match.width])
-        numbers[place] += match.width - function
+    numbers[2], numbers[3] = sum(candidate), sum(reference)
+    for start, length, i, width, module in matches:
+        place = 4 + 4 * module
+        function = sum(candidate[i : i + width])
+        numbers[place] += width - function
         numbers[place + 2] += function
-        function = sum(word in function_words for word in reference[match.start : match.start + match.length])
-        numbers[place + 1] += match.length - function
+        function = sum(reference[start : start + length])
+        numbers[place + 1] += length - function
         numbers[place + 3] += function
-        numbers[21] += match.width
-        numbers[22] += match.length
+        numbers[21] += width
+        numbers[22] += length
     numbers[20] = chunks
     return numbers
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import io
 import os
 import shutil
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -143,33 +144,44 @@ def _write_words(jar: Path, folder: Path) -> None:
 
 
 def _write_paraphrases(table: Path, folder: Path) -> None:
-    numbers: dict[str, int] = {}
-    first, second = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-    for lines in _blocks(table):
-        ids = np.fromiter((numbers.setdefault(text, len(numbers)) for text in lines), np.int32, len(lines))
-        first.append(ids[0::2])
-        second.append(ids[1::2])
-    vocabulary = sorted({word for phrase in numbers for word in phrase.split()})
-    words = {word: number for number, word in enumerate(vocabulary, 1)}
-    keys = np.zeros((len(numbers), LONGEST_PHRASE), dtype=">u2")
-    for row, phrase in enumerate(numbers):
-        found = [words[word] for word in phrase.split()]
-        keys[row, : len(found)] = found
+    numbers: dict[bytes, int] = defaultdict(count().__next__)  # phrase -> its place among those met
+    found = [_numbered(lines, numbers) for lines in _blocks(table)]
+    keys, words = _keys(list(numbers))
     numbers.clear()
-    flat = keys.view(_KEY).ravel()
-    order = np.argsort(flat, kind="stable")
+    order = np.argsort(keys, kind="stable")
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
-    sources, targets = place[np.concatenate(first)], place[np.concatenate(second)]
+    ids = place[np.concatenate(found)]
+    sources, targets = ids[0::2], ids[1::2]
     by_source = np.argsort(sources, kind="stable")
     counts = np.bincount(sources, minlength=len(order))
-    np.save(folder / "phrases.npy", flat[order])
+    np.save(folder / "phrases.npy", keys[order])
     np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     np.save(folder / "targets.npy", targets[by_source])
-    (folder / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (folder / "words.txt").write_bytes(b"".join(word + b"\n" for word in words))
 
 
-def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[str]]:
+def _keys(phrases: list[bytes]) -> tuple[NDArray[np.bytes_], list[bytes]]:
+    """The keys of phrases, and the words in the order of their numbers, which is the alphabet's."""
+    words: dict[bytes, int] = defaultdict(count().__next__)
+    ids = _numbered(b" ".join(phrases).split(b" "), words)
+    vocabulary = sorted(words)
+    rank = np.empty(len(words), np.uint16)
+    rank[[words[word] for word in vocabulary]] = np.arange(1, len(words) + 1)
+    lengths = np.array([phrase.count(b" ") + 1 for phrase in phrases])
+    first = np.cumsum(lengths) - lengths
+    keys = np.zeros((len(phrases), LONGEST_PHRASE), dtype=">u2")
+    keys[np.repeat(np.arange(len(phrases)), lengths), np.arange(len(ids)) - np.repeat(first, lengths)] = rank[
+        ids
+    ]
+    return keys.view(_KEY).ravel(), vocabulary
+
+
+def _numbered(texts: Sequence[bytes], numbers: dict[bytes, int]) -> NDArray[np.int32]:
+    return np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts))
+
+
+def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[bytes]]:
     """Phrase lines (source, target, source, ...) of the table, some hundred thousand at a time; shows
     progress."""
     total = table.stat().st_size
@@ -178,12 +190,17 @@ def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[str]]:
         gzip.open(raw) as unpacked,
         _Progress("METEOR index (built once)", total) as show,
     ):
-        text = io.TextIOWrapper(unpacked, encoding="utf-8", newline="\n")
-        while lines := text.readlines(size):
-            while len(lines) % 3:
-                lines.append(text.readline())
+        rest: list[bytes] = []
+        while block := unpacked.read(size):
+            lines = block.split(b"\n")
+            if rest:
+                lines[0] = rest.pop() + lines[0]
+            whole = (len(rest) + len(lines) - 1) // 3 * 3  # the last line may go on in the next block
+            lines = rest + lines
+            rest = lines[whole:]
+            del lines[whole:]
             del lines[::3]  # the probabilities are not used
-            yield [line.rstrip("\n") for line in lines]
+            yield lines
             show(raw.tell())
 
 

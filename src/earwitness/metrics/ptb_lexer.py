@@ -10,7 +10,8 @@ from earwitness.metrics.ptb_rules import rules
 from earwitness.metrics.ptb_words import SPLIT_WORDS
 
 _SPACE = re.compile(f"[ \t]{SPACE}*")  # other blanks may also begin a web address: the rules settle it
-_EASY = re.compile("[A-Za-z]+(?= [A-Za-z])|,(?= )")
+# Nothing in a rule reaches over a blank from a word or a number to a letter, or over a line's end.
+_EASY = re.compile("(?:[A-Za-z]+|[0-9]+)(?= [A-Za-z])|[A-Za-z]+(?=\n)|,(?= )")
 
 
 def tokenize_lines(lines: Sequence[str], wanted: Sequence[int]) -> list[list[str]]:
