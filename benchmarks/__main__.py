@@ -20,6 +20,7 @@ BENCHMARKS = {
     "token_guide": "the Token Guide's share of decoding",
     "cs_divergence": "Cauchy-Schwarz divergence at a batch of 4096",
     "retrieval": "nearest captions among a million",
+    "parts": "what pictures, retrieval, re-ranking and correction add to a clip",
     "metrics": "the default metrics",
     "loader": "the data loader",
     "server": "the HTTP server",

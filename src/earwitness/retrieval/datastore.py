@@ -54,11 +54,18 @@ class CaptionDatastore:
         self.captions = captions
         self.clip_ids = clip_ids
         self.embeddings = embeddings
-        self.embedder = embedder
+        self._embedder = embedder
         self.index = index
         self._rows_of: dict[str, list[int]] = {}
         for row, clip_id in enumerate(clip_ids):
             self._rows_of.setdefault(clip_id, []).append(row)
+
+    @property
+    def embedder(self) -> Embedder:
+        """What the captions were embedded with."""
+        if self._embedder is None:
+            raise ValueError("this datastore does not know what its captions were embedded with")
+        return self._embedder
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -70,7 +77,7 @@ class CaptionDatastore:
         clip_ids: Sequence[str],
         embedder: Embedder,
         *,
-        dtype: str = "float16",
+        dtype: str = "float32",
         kept: Path | None = None,
         progress: Callable[[int], object] = lambda count: None,
     ) -> Self:
@@ -145,7 +152,7 @@ class CaptionDatastore:
         if len(self) >= faiss_from and FaissIndex.available():
             self.index = FaissIndex.build(self.embeddings)
             self.index.save(folder / _INDEX)
-        name = "" if self.embedder is None else self.embedder.name
+        name = "" if self._embedder is None else self._embedder.name
         meta = {"format": _FORMAT, "captions": len(self), "embedder": name}
         (folder / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
