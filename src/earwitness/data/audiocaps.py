@@ -91,5 +91,6 @@ def download_commands(missing: dict[str, list[str]], into: Path) -> Iterator[str
             youtube_id, _, start = name.rpartition("_")
             words = ["yt-dlp", "--extract-audio", "--audio-format", "flac", "--force-keyframes-at-cuts"]
             words += ["--download-sections", f"*{start}-{float(start) + SECONDS:g}"]
-            words += ["--output", f"{into / split / name}.%(ext)s"]
+            target = str(into / split / name).replace("%", "%%")  # yt-dlp fills in what follows a single one
+            words += ["--output", f"{target}.%(ext)s"]
             yield shlex.join([*words, f"https://www.youtube.com/watch?v={youtube_id}"])

@@ -119,7 +119,7 @@ def read_table(file: Path, needed: Sequence[str], delimiter: str = ",") -> list[
             raise DataError(f"{file} has no column {', '.join(lacking)}, only {', '.join(columns) or 'none'}")
         return list(reader)
     except csv.Error as error:
-        raise DataError(f"{file}, line {reader.line_num}: {error}") from None
+        raise DataError(f"{file}, after line {reader.line_num}: {error}") from None
 
 
 def find_file(folder: Path, name: str) -> Path | None:

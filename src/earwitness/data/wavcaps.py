@@ -32,8 +32,9 @@ def read_wavcaps(
 ) -> Found:
     """Rows of the sources that are there, but for excluded ids. clips: folder of the clips, else `folder`.
 
-    blacklists: all_ac, test_ac or ub8k_esc50_vggsound, which name published files. forbidden: files of ids, see `read_ids`. A row's id is the YouTube id, as in
-    AudioCaps, or SOURCE_ID; its labels are Freesound's tags. Raises DataError.
+    blacklists: all_ac, test_ac or ub8k_esc50_vggsound, which name published files. forbidden: files of ids,
+    see `read_ids`. A row's id is the YouTube id, as in AudioCaps, or SOURCE_ID; its labels are Freesound's
+    tags. Raises DataError.
     """
     tables = _tables(folder)
     excluded = {id_: f"id in {file.name}" for file in forbidden for id_ in read_ids(file)}
