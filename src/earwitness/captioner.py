@@ -76,8 +76,8 @@ class Captioner:
 
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.
-        parts: datastore, reranker, corrector, as for `Captioner` itself.
-        Raises CheckpointError or ConfigError that says what is wrong with the checkpoint.
+        parts: datastore, reranker, corrector, as for `Captioner` itself. Raises CheckpointError or
+        ConfigError that says what is wrong with the checkpoint.
         """
         if name_or_path is None and not (DEFAULT / WEIGHTS).is_file():
             raise CheckpointError(
@@ -111,9 +111,9 @@ class Captioner:
 
         A clip longer than the model's `max_seconds` is never cut silently: the window that holds the most
         sound energy is captioned, `start` and `end` say which one it is, and a warning is logged; `timeline`
-        captions all of it. A clip without any sound (all samples alike but for dither) is captioned
-        "silence" with score 1. A model that watches sees the pictures of a video; a source without any it
-        captions by its sound alone (a model that only watches raises MediaError).
+        captions all of it. A clip without any sound (all samples alike but for dither) is "silence" with
+        score 1. A model that watches sees the pictures of a video; a source without any it captions by its
+        sound alone (a model that only watches raises MediaError).
 
         on_error: "raise" raises a MediaError that names the file; a function is called with (source, error)
         instead, and the caption is None. decoding: use_guide=True, and beams=3, max_new_tokens=40 ... of
@@ -173,10 +173,7 @@ class Captioner:
     def _captions(
         self, clips: Iterable[Clip | None], batch_size: int, group_size: int, decoding: dict[str, Any]
     ) -> Iterator[Any]:
-        """Clips (None: could not be read) -> captions in the same order.
-
-        In each group, clips of like length are batched together, so that little is spent on padding.
-        """
+        """Clips (None: not read) -> captions in their order; in a group, those of like length share a batch."""
         clips = iter(clips)
         while group := list(islice(clips, group_size)):
             captions = [_silence(clip) if clip and clip.is_silent else None for clip in group]
@@ -205,9 +202,8 @@ class Captioner:
 
     def _embed(self, clips: Sequence[Clip]) -> dict[Any, Any]:
         """The sounds as vectors [B, D] of each embedder that captions are compared by, computed once."""
-        parts = [part for part in (self.datastore, self.reranker) if part is not None]
-        waveforms = [clip.waveform for clip in clips]
-        return {e: e.embed_audio(waveforms, self.sample_rate) for e in {part.embedder for part in parts}}
+        embedders = {part.embedder for part in (self.datastore, self.reranker) if part is not None}
+        return {e: e.embed_audio([clip.waveform for clip in clips], self.sample_rate) for e in embedders}
 
     def _similar(self, vectors: dict[Any, Any]) -> list[list[str]] | None:
         """The datastore's captions nearest to each clip, in the form in which training showed them."""
