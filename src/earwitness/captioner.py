@@ -173,7 +173,7 @@ class Captioner:
     def _captions(
         self, clips: Iterable[Clip | None], batch_size: int, group_size: int, decoding: dict[str, Any]
     ) -> Iterator[Any]:
-        """Clips (None: not read) -> captions in their order; in a group, those of like length share a batch."""
+        """Clips (None: not read) -> captions in order; in a group, those of like length share a batch."""
         clips = iter(clips)
         while group := list(islice(clips, group_size)):
             captions = [_silence(clip) if clip and clip.is_silent else None for clip in group]
