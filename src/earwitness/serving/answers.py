@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -22,6 +22,7 @@ class CaptionRow(BaseModel):
     caption: str
     score: float
     tags: list[tuple[str, float]]
+    kind: Literal["sound", "speech", "silence"]
 
 
 class Heard(BaseModel):
@@ -59,7 +60,7 @@ class Health(BaseModel):
 
 
 def caption_row(caption: Caption) -> CaptionRow:
-    cells = row(caption)
+    cells = row(caption) | {"kind": caption.kind}
     return CaptionRow(**{name: cells[name] for name in CaptionRow.model_fields})
 
 
@@ -97,5 +98,5 @@ async def lines(captions: AsyncIterator[Caption], recording: Recording, model: s
     yield _line("end", **heard(recording, model))
 
 
-def _line(kind: str, **values: Any) -> str:
+def _line(kind: str, /, **values: Any) -> str:
     return json.dumps({"type": kind} | values, ensure_ascii=False) + "\n"
