@@ -53,7 +53,7 @@ def roberta_tokenizer() -> Any:
 
 
 def error_detector() -> Any:
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     from earwitness.correction import ErrorDetector
 
@@ -61,7 +61,7 @@ def error_detector() -> Any:
     with TemporaryDirectory() as folder:
         vocabulary = Path(folder, "vocab.txt")
         vocabulary.write_text("\n".join(words))
-        return ErrorDetector(BertModel(BertConfig()), BertTokenizerFast(vocab=str(vocabulary))).eval()
+        return ErrorDetector(BertModel(BertConfig()), BertTokenizer(vocab=str(vocabulary))).eval()
 
 
 def frame_encoder() -> Any:
@@ -69,12 +69,15 @@ def frame_encoder() -> Any:
 
     from earwitness.encoders.frames import FrameEncoder
 
-    shape = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24} | {
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "projection_dim": 768,
-    }
-    return FrameEncoder(CLIPVisionModelWithProjection(CLIPVisionConfig(**shape))).eval()
+    vit_l = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        patch_size=14,
+        projection_dim=768,
+    )
+    return FrameEncoder(CLIPVisionModelWithProjection(vit_l)).eval()
 
 
 def main() -> None:
