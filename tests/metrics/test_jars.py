@@ -57,7 +57,19 @@ def differing(lines: list[str]) -> list[tuple[str, str, str]]:
 
 
 def jar_scores(rows: list[tuple[str, list[str]]]) -> tuple[list[float], float]:
-    command = ["java", "-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = [
+        "java",
+        "-Xmx2G",
+        "-Dfile.encoding=UTF-8",
+        "-jar",
+        "meteor-1.5.jar",
+        "-",
+        "-",
+        "-stdio",
+        "-l",
+        "en",
+        "-norm",
+    ]
     folder = package_folder() / "meteor"
     process = subprocess.Popen(
         command,
@@ -65,7 +77,7 @@ def jar_scores(rows: list[tuple[str, list[str]]]) -> tuple[list[float], float]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdin and process.stdout
 
@@ -88,28 +100,28 @@ def jar_scores(rows: list[tuple[str, list[str]]]) -> tuple[list[float], float]:
     return [float(value) for value in values[:-1]], float(values[-1])
 
 
-def test_meteor_on_shuffled_pairs(golden, meteor_data):
-    rows = golden["clotho"]
+def test_meteor_on_shuffled_and_messy_pairs(golden, meteor_data):
     chosen = random.Random(5)
-    texts = [text for refs in rows["references"] for text in refs]
+    texts = [text for references in golden["clotho"]["references"] for text in references]
     words = " ".join(texts).split()
-    pairs = []
-    for _ in range(400):
-        candidate = chosen.choice(texts)
-        if chosen.random() < 0.3:
-            candidate = " ".join(
-                chosen.choices(candidate.split() + chosen.choices(words, k=3), k=chosen.randrange(1, 25))
-            )
-        pairs.append((candidate, chosen.sample(texts, chosen.randrange(1, 6))))
-    pairs += [
-        (f"{' '.join(line.split())} dog", ["the u.s. dog 's no. 5 , 10-second clip-clop"])
-        for line in _ascii(200)
-    ]
+    messy = [" ".join(tokens).replace("|||", "") or "x" for tokens in ptb_tokens(messy_lines(3_000, seed=3))]
+    vocabulary = list(meteor_data.words)
+
+    def pair() -> tuple[str, list[str]]:
+        some = chosen.choices(vocabulary, k=8)  # stems, synonyms, paraphrases
+        few = [*chosen.sample(words, 3), "the", "a", "of"]  # more ways to align than the beam holds
+        kinds = (
+            lambda: chosen.choice(texts),
+            lambda: chosen.choice(messy),
+            lambda: " ".join(chosen.choices(some, k=12)),
+            lambda: " ".join(chosen.choices(few, k=chosen.randrange(1, 40))),
+            lambda: " ".join(chosen.choices(words, k=chosen.randrange(1, 60))),
+        )
+        kind = chosen.choice(kinds)
+        return kind(), [kind() for _ in range(chosen.randrange(1, 6))]
+
+    pairs = [pair() for _ in range(3_000)]
     clips, corpus = jar_scores(pairs)
     found = meteor(Corpus([c for c, _ in pairs], [r for _, r in pairs], tokenize=False))
     assert found.clips == clips
     assert found.corpus == corpus
-
-
-def _ascii(count: int) -> list[str]:
-    return [line for line in messy_lines(count, seed=3) if line.isascii() and line.strip()]

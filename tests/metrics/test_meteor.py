@@ -60,6 +60,13 @@ def test_synonyms_come_from_the_word_and_its_base_form(meteor_data):
     assert synonym_sets("zzzz", meteor_data) == []
 
 
+def test_words_of_one_hash_are_one_word(meteor_data):
+    """What the jar says of them; "25" and "0s" have the same String.hashCode."""
+    pairs = {("25 dogs", "0s dog"): 0.8, ("a25", "a0s"): 1.0, ("a25ing", "a0sed"): 0.6, ("0s", "25th"): 0.0}
+    found = meteor(Corpus([c for c, _ in pairs], [[r] for _, r in pairs], tokenize=False))
+    assert found.clips == list(pairs.values())
+
+
 def test_alignment_prefers_the_open_chunk():
     # Two places for the last word: next to the others, or far away.
     options = [[Match(0, 1, 0, 1, 0)], [Match(1, 1, 1, 1, 0), Match(1, 1, 4, 1, 0)]]

@@ -171,9 +171,11 @@ def _keys(phrases: list[bytes]) -> tuple[NDArray[np.bytes_], list[bytes]]:
     lengths = np.array([phrase.count(b" ") + 1 for phrase in phrases])
     first = np.cumsum(lengths) - lengths
     keys = np.zeros((len(phrases), LONGEST_PHRASE), dtype=">u2")
-    keys[np.repeat(np.arange(len(phrases)), lengths), np.arange(len(ids)) - np.repeat(first, lengths)] = rank[
-        ids
-    ]
+    rows, columns = (
+        np.repeat(np.arange(len(phrases)), lengths),
+        np.arange(len(ids)) - np.repeat(first, lengths),
+    )
+    keys[rows, columns] = rank[ids]
     return keys.view(_KEY).ravel(), vocabulary
 
 
@@ -184,11 +186,13 @@ def _numbered(texts: Sequence[bytes], numbers: dict[bytes, int]) -> NDArray[np.i
 def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[bytes]]:
     """Phrase lines (source, target, source, ...) of the table, some hundred thousand at a time; shows
     progress."""
-    total = table.stat().st_size
+    from tqdm import tqdm
+
+    shown = {"desc": "METEOR index (built once)", "unit": "B", "unit_scale": True}
     with (
         table.open("rb") as raw,
         gzip.open(raw) as unpacked,
-        _Progress("METEOR index (built once)", total) as show,
+        tqdm(total=table.stat().st_size, **shown) as bar,
     ):
         rest: list[bytes] = []
         while block := unpacked.read(size):
@@ -201,29 +205,7 @@ def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[bytes]]:
             del lines[whole:]
             del lines[::3]  # the probabilities are not used
             yield lines
-            show(raw.tell())
-
-
-class _Progress:
-    """A progress bar on standard error."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total = title, total
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task(self.title, total=self.total)
-        self.bar.start()
-        return self
-
-    def __call__(self, done: int) -> None:
-        self.bar.update(self.task, completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+            bar.update(raw.tell() - bar.n)
 
 
 def _lines(path: Path) -> list[str]:

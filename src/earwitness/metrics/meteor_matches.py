@@ -37,20 +37,24 @@ class Matcher:
     def __init__(self, data: MeteorData, sentences: Iterable[Sequence[str]]) -> None:
         unique = {tuple(words) for words in sentences}
         vocabulary = {word for words in unique for word in words}
-        self.stems = _stems(vocabulary)
-        self.related = _related(vocabulary, data)
+        # Like the original, words and stems are told apart by their hash in Java: "25" and "0s" are one word.
+        self.keys = {word: java_hash(word) for word in vocabulary}
+        self.stems = {word: java_hash(stem) for word, stem in _stems(vocabulary).items()}
+        self.related = {
+            self.keys[word]: {self.keys[other] for other in others}
+            for word, others in _related(vocabulary, data).items()
+        }
         self.phrases = _phrases(unique, data)
         self.forward, self.backward = _paraphrases(self.phrases, data)
 
     def begin(self, candidate: Sequence[str], references: Sequence[Sequence[str]]) -> None:
         """Prepare the tables of one candidate against all of its references."""
-        self.places: dict[str, list[int]] = {}
+        self.places: dict[int, list[int]] = {}
+        self.by_stem: dict[int, list[tuple[int, int]]] = {}
         for place, word in enumerate(candidate):
-            self.places.setdefault(word, []).append(place)
-        self.words = set(self.places)
-        self.by_stem: dict[str, list[tuple[int, str]]] = {}
-        for place, word in enumerate(candidate):
-            self.by_stem.setdefault(self.stems[word], []).append((place, word))
+            self.places.setdefault(self.keys[word], []).append(place)
+            self.by_stem.setdefault(self.stems[word], []).append((place, self.keys[word]))
+        self.own_keys = set(self.places)
         own = self.phrases[tuple(candidate)]
         others = {phrase for words in references for phrase in self.phrases[tuple(words)]}
         # source phrase in a reference -> (place in the table, target phrase in the candidate), and the
@@ -71,13 +75,14 @@ class Matcher:
         identical = list(candidate) == list(reference)
         places, by_stem, related, stems = self.places, self.by_stem, self.related, self.stems
         for start, word in enumerate(reference):
-            here = [Match(start, 1, i, 1, 0) for i in places[word]] if word in places else []
+            key = self.keys[word]
+            here = [Match(start, 1, i, 1, 0) for i in places[key]] if key in places else []
             if not identical:
                 if stems[word] in by_stem:
                     near = by_stem[stems[word]]
-                    here.extend([Match(start, 1, i, 1, 1) for i, other in near if other != word])
-                if word in related and not related[word].isdisjoint(places):
-                    shared = [i for w in related[word] & self.words for i in places[w]]
+                    here.extend([Match(start, 1, i, 1, 1) for i, other in near if other != key])
+                if key in related and not related[key].isdisjoint(places):
+                    shared = [i for other in related[key] & self.own_keys for i in places[other]]
                     here.extend([Match(start, 1, i, 1, 2) for i in sorted(shared)])
             found.append(here)
         if not identical:
@@ -100,6 +105,14 @@ class Matcher:
         later.sort()
         for start, *_, match in later:
             found[start].append(match)
+
+
+def java_hash(text: str) -> int:
+    """31 (31 (...) + next to last unit) + last unit, modulo 2^32, over UTF-16 units."""
+    value = 0
+    for unit in memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H"):
+        value = 31 * value + unit & 0xFFFFFFFF
+    return value
 
 
 def _stems(vocabulary: Iterable[str]) -> dict[str, str]:
