@@ -154,6 +154,25 @@ def test_an_interrupted_or_damaged_store_is_refused(tmp_path):
         CaptionDatastore.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("store.json", "[]"),
+        ("store.json", '{"format": 1}'),
+        ("store.json", "{"),
+        ("captions.jsonl", '{"id": "1"}\n'),
+        ("captions.jsonl", "3\n"),
+        ("embeddings.npy", ""),
+        ("embeddings.npy", "no array"),
+    ],
+)
+def test_whatever_lies_in_a_store_is_refused_in_words(tmp_path, file, content):
+    CaptionDatastore.build(["a"], ["1"], HashEmbedder()).save(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=r"is damaged \(.*earwitness index"):
+        CaptionDatastore.load(tmp_path)
+
+
 def test_pickled_embeddings_are_never_loaded(tmp_path: Path):
     CaptionDatastore.build(["a"], ["1"], HashEmbedder()).save(tmp_path)
     np.save(tmp_path / "embeddings.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

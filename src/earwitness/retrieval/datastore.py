@@ -169,27 +169,31 @@ class CaptionDatastore:
             raise FileNotFoundError(
                 f"{folder} is no caption datastore (no {_META}); make one with `earwitness index`"
             )
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-        if meta.get("format") != _FORMAT:
-            raise ValueError(f"{folder} has format {meta.get('format')}, this version reads {_FORMAT}")
-        if embedder is None:
-            embedder = ClapEmbedder(meta["embedder"], device=device)
-        if meta["embedder"] != embedder.name:
+        try:
+            meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+            version, name, count = meta["format"], str(meta["embedder"]), meta["captions"]
+            with open(folder / _ROWS, encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines]
+            captions, clip_ids = [str(row["caption"]) for row in rows], [str(row["id"]) for row in rows]
+            embeddings = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise ValueError(
-                f"{folder} was built with {meta['embedder']!r}; searching it with {embedder.name!r} would "
-                "compare vectors of two different spaces"
-            )
-        with open(folder / _ROWS, encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-        embeddings = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
-        if not len(rows) == len(embeddings) == meta["captions"]:
+                f"{folder} is damaged ({error!r}); make it anew with `earwitness index`"
+            ) from None
+        if version != _FORMAT:
+            raise ValueError(f"{folder} has format {version}, this version reads {_FORMAT}")
+        if embedder is not None and embedder.name != name:
             raise ValueError(
-                f"{folder} is damaged: {len(rows)} captions, {len(embeddings)} embeddings, "
-                f"{meta['captions']} expected"
+                f"{folder} was built with {name!r}; searching it with {embedder.name!r} would compare "
+                "vectors of two different spaces"
             )
+        if embeddings.ndim != 2 or not len(rows) == len(embeddings) == count:
+            raise ValueError(
+                f"{folder} is damaged: {len(rows)} captions, {len(embeddings)} embeddings, {count} expected"
+            )
+        embedder = embedder or ClapEmbedder(name, device=device)
         has_index = (folder / _INDEX).is_file() and FaissIndex.available()
         index = FaissIndex.load(folder / _INDEX) if has_index else None
-        captions, clip_ids = [row["caption"] for row in rows], [row["id"] for row in rows]
         return cls(captions, clip_ids, embeddings, embedder=embedder, index=index)
 
     def _search_exactly(
