@@ -169,6 +169,7 @@ def test_caption_with_all_that_the_model_can_be_given(
         (["--frames"], "was not made to watch (its config has no section vision)"),
         (["--retrieve", "store"], "has no prompt for captions of similar sounds"),
         (["--correct"], "names no error detector"),
+        (["--rerank", "--beams", "1"], "chooses among beams: --beams must be 2 or more"),
     ],
 )
 def test_options_without_a_slot_are_refused_before_anything_is_loaded(

@@ -85,6 +85,8 @@ def caption(
     failures: dict[str, str] = {}  # file -> why it has no caption
     told = 0
     try:
+        if rerank and beams < 2:
+            raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         files = _find(paths, recursive, failures)
         outputs = _outputs(files, out, srt, vtt, model, resume=resume, overwrite=overwrite, correct=correct)
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
