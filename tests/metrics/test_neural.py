@@ -130,42 +130,115 @@ def test_missing_and_wrong_checkpoints_are_said(bert, tmp_path):
     assert "lacks num_classes, state_dict" in wrong.missing["fer"]
 
 
-def test_clap_score_and_mace(monkeypatch, echecker):
-    from earwitness.metrics import clap_score as module
+@pytest.fixture(scope="module")
+def clap(tmp_path_factory):
+    """A CLAP of random weights, laid out as laion/clap-htsat-unfused: HTSAT of width 16, RoBERTa of 32."""
+    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor, RobertaTokenizerFast
 
-    class Extractor:
-        sampling_rate = 100
+    folder = tmp_path_factory.mktemp("clap")
+    torch.manual_seed(2)
+    letters = sorted(set("abcdefghijklmnopqrstuvwxyzADG!.") | {"Ġ"})
+    vocabulary = {t: n for n, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters])}
+    tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=[])
+    text = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "pad_token_id": 1,
+    }
+    sound = {
+        "patch_embeds_hidden_size": 16,
+        "hidden_size": 128,
+        "depths": [1, 1, 1, 1],
+        "num_attention_heads": [2, 2, 2, 2],
+        "projection_dim": 24,
+    }
+    model = ClapModel(ClapConfig(text_config=text, audio_config=sound, projection_dim=24))
+    model.save_pretrained(folder)
+    extractor = ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    ClapProcessor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(folder)
+    return folder
 
-        def __call__(self, waves, **_):
-            return Moved(values=torch.tensor(np.stack(waves)))
 
-    class Moved(dict):
-        def __init__(self, **tensors):
-            super().__init__(tensors)
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Files of 0.7, 2 and 11 s (longer than CLAP hears), at another rate than CLAP's."""
+    import soundfile
 
-        def to(self, _):
-            return self
+    folder = tmp_path_factory.mktemp("sounds")
+    paths = []
+    for seed, seconds in enumerate((0.7, 2.0, 11.0)):
+        noise = np.random.default_rng(seed).normal(size=round(seconds * 16_000)) * 0.1
+        paths.append(str(folder / f"{seed}.wav"))
+        soundfile.write(paths[-1], noise * np.sin(np.arange(len(noise)) / (20 + 40 * seed)), 16_000)
+    return paths
 
-    class Network(torch.nn.Module):
-        def get_audio_features(self, values):
-            return values
 
-        def get_text_features(self, values):
-            return values
+def test_clap_score_of_a_published_layout(clap, sounds):
+    from transformers import ClapModel, ClapProcessor
 
-    class Processor:
-        feature_extractor = Extractor()
+    from earwitness.media import load_audio
 
-        def tokenizer(self, texts, **_):
-            return Moved(values=torch.tensor([[1.0, 0.0] if "dog" in text else [0.0, 2.0] for text in texts]))
+    texts = ["A dog barks!", "rain falls on a roof", "wind"]
+    found = score(texts, [["a"]] * 3, "clap_score", audio=sounds, clap_model=str(clap))
+    model, processor = ClapModel.from_pretrained(clap).eval(), ClapProcessor.from_pretrained(clap)
+    for text, path, value in zip(texts[:2], sounds[:2], found.clips["clap_score"]):
+        wave = load_audio(path, 48_000).waveform
+        inputs = processor(text=[text], audio=[wave], sampling_rate=48_000, return_tensors="pt")
+        with torch.inference_mode():
+            output = model(**inputs)
+        cosine = torch.cosine_similarity(output.audio_embeds, output.text_embeds).item()
+        assert value == pytest.approx(cosine, abs=1e-5)
+    assert f"clap:{clap}" in found.signature
+    assert len({round(value, 6) for value in found.clips["clap_score"]}) == 3
 
-    monkeypatch.setattr(module, "_load", lambda name: (Network(), Processor()))
-    monkeypatch.setattr(module, "_wave", lambda path, rate: np.array([3.0, 4.0], dtype=np.float32))
-    report = score(CANDIDATES, REFERENCES, "clap_score,mace,fer", audio=["a", "b"], error_model=str(echecker))
-    assert report.clips["clap_score"] == pytest.approx([0.6, 0.8])
-    faulty = np.array(report.clips["fer"])
-    assert report.clips["mace"] == pytest.approx((np.array([0.6, 0.8]) * (1 - 0.3 * faulty)).tolist())
-    assert (
-        "2 clips but 1 sound files"
-        in score(CANDIDATES, REFERENCES, "clap_score", audio=["a"]).missing["clap_score"]
+
+def test_clap_score_of_a_batch_is_that_of_each(clap, sounds):
+    from earwitness.metrics.sounds import Sound
+
+    audio = [*sounds, Sound(sounds[1], 0.5, 1.5), Sound(sounds[2], 0.5, 10.5)]
+    texts = ["a dog", "rain falls on a roof and a man barks", "wind", "a roof", "wind"]
+    together = score(texts, [["a"]] * 5, "clap_score", audio=audio, clap_model=str(clap)).clips["clap_score"]
+    for text, sound, value in zip(texts, audio, together):
+        alone = score([text], [["a"]], "clap_score", audio=[sound], clap_model=str(clap))
+        assert alone.clips["clap_score"] == pytest.approx([value], abs=1e-5)
+    assert together[2] == pytest.approx(together[4], abs=1e-5)  # of 11 s the middle 10 s are heard
+    assert together[1] != together[3]
+
+
+def test_mace_from_its_parts(clap, sounds, echecker):
+    report = score(
+        CANDIDATES,
+        REFERENCES,
+        "mace,clap_score,fer",
+        audio=sounds[:2],
+        clap_model=str(clap),
+        error_model=str(echecker),
     )
+    similar, faulty = np.array(report.clips["clap_score"]), np.array(report.clips["fer"])
+    assert report.clips["mace"] == pytest.approx((similar * (1 - 0.3 * faulty)).tolist())
+    assert report.corpus["mace"] == pytest.approx(np.mean(report.clips["mace"]))
+
+
+def test_a_sound_is_wanted_for_every_clip():
+    report = score(CANDIDATES, REFERENCES, "clap_score", audio=["a"])
+    assert "2 clips but 1 sound files" in report.missing["clap_score"]
+
+
+@pytest.mark.parametrize("metric", ["sbert_sim", "fer", "bert_score"])
+def test_a_batch_scores_as_each_alone(metric, bert, echecker):
+    texts = ["A dog barks!", "rain falls on a roof and the man falls on the cat", "a", "the cat barks"]
+    references = [["the dog barks", "a cat"], ["rain falls"], ["a man barks a dog on the roof"], ["a cat"]]
+    models = {
+        "sbert_model": str(bert),
+        "error_model": str(echecker),
+        "bert_model": str(bert),
+        "bert_layer": 2,
+    }
+    together = score(texts, references, metric, **models)
+    for number, (text, others) in enumerate(zip(texts, references)):
+        alone = score([text], [others], metric, **models)
+        for name, values in alone.clips.items():
+            assert values == pytest.approx([together.clips[name][number]], abs=1e-5), name

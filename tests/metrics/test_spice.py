@@ -23,6 +23,15 @@ from earwitness.metrics.scene_parser import parse
         ("a train blows its horn", {("train",), ("horn",), ("train", "blow", "horn")}),
         ("a man speaking", {("speaking",), ("speaking", "man")}),
         ("a group of people talk", {("group",), ("people",), ("group", "of", "people"), ("group", "talk")}),
+        ("a man and woman speak", {("man",), ("woman",), ("man", "speak"), ("woman", "speak")}),
+        ("an engine revs then a man talks", {("engine",), ("engine", "rev"), ("man",), ("man", "talk")}),
+        ("rain falls and thunder roars", {("rain",), ("rain", "fall"), ("thunder",), ("thunder", "roar")}),
+        ("a bee buzzes around and a dog barks", {("bee",), ("bee", "buzz"), ("dog",), ("dog", "bark")}),
+        ("a man burps speaks and burps", {("man",), ("man", "burp"), ("man", "speak")}),
+        (
+            "an engine idles followed by a beep",
+            {("engine",), ("engine", "idle"), ("beep",), ("engine", "follow by", "beep")},
+        ),
         ("", set()),
     ],
 )

@@ -1,8 +1,7 @@
 """A small parser of captions into scene-graph tuples, for when SPICE's own parser is not at hand.
 
-It knows closed word classes and a list of verbs that captions of sounds use; every other word names a
-thing. The tuples
-are those of SPICE (Anderson et al. 2016): (object,), (object, attribute) and (subject, relation, object).
+It knows closed word classes and verbs that captions of sounds use; every other word names a thing. The tuples
+are SPICE's (Anderson et al. 2016): (object,), (object, attribute) and (subject, relation, object).
 """
 
 from __future__ import annotations
@@ -10,6 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from earwitness.metrics.scene_context import (
+    following,
+    form_of,
+    is_adjective,
+    is_closed,
+    is_participle,
+    noun_follows,
+    preceding,
+    word_lemma,
+)
 from earwitness.metrics.scene_words import (
     ADJECTIVES,
     ADVERBS,
@@ -29,6 +38,7 @@ from earwitness.metrics.scene_words import (
 )
 
 SceneTuple = tuple[str, ...]
+_OPENERS = DETERMINERS | NUMBERS.keys()  # words that begin a noun phrase
 
 
 @dataclass
@@ -45,6 +55,7 @@ class _State:
     first: list[str] = field(default_factory=list)  # heads of the clause's first noun phrase
     pending: list[str] = field(default_factory=list)  # adjectives of a noun to come
     copula: bool = False  # a form of be stands before
+    carried: bool = False  # the subjects are those before "then", until others come
     topic: list[str] = field(default_factory=list)  # what a pronoun stands for
 
     def add(self, *parts: str) -> None:
@@ -64,6 +75,8 @@ def _step(tokens: Sequence[str], position: int, state: _State) -> int:
     word = tokens[position]
     if word in CONJUNCTIONS:
         state.joined = True
+        if following(tokens, position) in _OPENERS:
+            state.preposition = None  # it was a particle: "insects buzz around and a man speaks"
         return position + 1
     if word in CLAUSE_WORDS:
         if state.subjects or state.last:
@@ -72,6 +85,7 @@ def _step(tokens: Sequence[str], position: int, state: _State) -> int:
             state.subjects = list(state.last or state.subjects)
         else:
             state.subjects = list(state.subjects) if word == "then" else []
+            state.carried = word == "then"
         state.last = list(state.last) if word in RELATIVE else []
         state.first = []
         state.verb, state.preposition, state.joined = None, None, word == "then"
@@ -97,74 +111,52 @@ def _step(tokens: Sequence[str], position: int, state: _State) -> int:
     return _noun_phrase(tokens, position, state)
 
 
-def _before(tokens: Sequence[str], position: int) -> str:
-    """The word before, adverbs passed over."""
-    position -= 1
-    while position >= 0 and (tokens[position] in ADVERBS or tokens[position].endswith("ly")):
-        position -= 1
-    return tokens[position] if position >= 0 else ""
-
-
 def _verb_at(tokens: Sequence[str], position: int, state: _State) -> str | None:
     """The base form of the verb that stands here, None if no verb does."""
-    word, before = tokens[position], _before(tokens, position)
+    word, before = tokens[position], preceding(tokens, position)
     form = verb_form(word)
     if before in AUXILIARIES and word.endswith(("ing", "ed")):
         return form[0] if form else word
     if form is None or before in DETERMINERS or before in NUMBERS:
         return None
     base, kind = form
-    if kind in ("base", "s") and position + 1 < len(tokens) and tokens[position + 1] in AUXILIARIES:
+    if kind in ("base", "s") and following(tokens, position) in AUXILIARIES:
         return None
+    if kind == "ed" and following(tokens, position) == "by" and (state.last or state.subjects):
+        state.preposition = None
+        return base
+    if kind == "base" and before != "to" and form_of(following(tokens, position)) == "s":
+        return None  # the subject of the next: "thunder roars"
     if before == "to" and kind == "base":
         state.preposition = None
         return base
     if before in PREPOSITIONS and state.preposition is not None:
-        return base if kind == "s" and not _noun_follows(tokens, position) and state.joined else None
+        return base if kind == "s" and not noun_follows(tokens, position) and state.joined else None
     if kind == "ing":
-        if state.last and not state.joined and _participle(tokens, position):
+        if state.last and not state.joined and is_participle(tokens, position):
             return base
         return (
-            base if state.verb is not None and state.joined and not _noun_follows(tokens, position) else None
+            base if state.verb is not None and state.joined and not noun_follows(tokens, position) else None
         )
     if kind == "ed":
         return base if state.last or state.subjects else None
-    return base if state.last or (state.subjects and (state.joined or state.verb is None)) else None
-
-
-def _noun_follows(tokens: Sequence[str], position: int) -> bool:
-    if position + 1 >= len(tokens):
-        return False
-    word = tokens[position + 1]
-    return not _closed(word) and verb_form(word) is None and word not in DETERMINERS
-
-
-def _closed(word: str) -> bool:
-    return (
-        word in CONJUNCTIONS
-        or word in CLAUSE_WORDS
-        or word in AUXILIARIES
-        or word in PREPOSITIONS
-        or word in PRONOUNS
-        or word in ADVERBS
-        or (word.endswith("ly") and len(word) > 4)
-    )
+    if state.last:
+        return base
+    listed = kind == "s" and not noun_follows(tokens, position)  # "a man burps speaks and burps"
+    return base if state.subjects and (state.joined or state.verb is None or listed) else None
 
 
 def _passive(tokens: Sequence[str], position: int, state: _State) -> bool:
-    form = verb_form(tokens[position])
-    if form is not None and form[1] != "ed":
+    word = tokens[position]
+    if (form_of(word) or word[-2:]) != "ed":
         return False
-    if form is None and not tokens[position].endswith("ed"):
-        return False
-    before = _before(tokens, position)
-    return before in PASSIVES or (state.joined and state.passive)
+    return preceding(tokens, position) in PASSIVES or (state.joined and state.passive)
 
 
 def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int:
     if state.last and (state.verb is not None or not state.subjects):
         state.subjects = list(state.first or state.last)
-    state.first = []
+    state.first, state.carried = [], False
     state.verb = verb
     state.preposition, state.joined, state.copula = None, False, False
     state.passive = passive
@@ -177,7 +169,7 @@ def _verb(verb: str, position: int, state: _State, passive: bool = False) -> int
 
 def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
     content: list[str] = []
-    while position < len(tokens) and not _closed(word := tokens[position]):
+    while position < len(tokens) and not is_closed(word := tokens[position]):
         if content and (
             word in DETERMINERS or word in NUMBERS or _begins_verb(tokens, position, content, state)
         ):
@@ -191,8 +183,8 @@ def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
         len(content) == 1
         and position + 1 < len(tokens)
         and tokens[position] in ("and", "but", "or", ",")
-        and _is_adjective(content[0])
-        and _is_adjective(tokens[position + 1])
+        and is_adjective(content[0])
+        and is_adjective(tokens[position + 1])
     ):
         state.pending = [*state.pending, content[0]]
         return position + 1
@@ -206,18 +198,9 @@ def _noun_phrase(tokens: Sequence[str], position: int, state: _State) -> int:
     content = [*state.pending, *content]
     state.pending = []
     for modifier in content[:-1]:
-        state.add(head, NUMBERS.get(modifier) or _modifier(modifier))
+        state.add(head, NUMBERS.get(modifier) or word_lemma(modifier))
     _attach(head, state)
     return position
-
-
-def _modifier(word: str) -> str:
-    form = verb_form(word)
-    return form[0] if form and form[1] in ("ing", "ed") else noun_lemma(word)
-
-
-def _is_adjective(word: str) -> bool:
-    return word in ADJECTIVES or (word.endswith(("y", "ic", "al", "ous", "en")) and verb_form(word) is None)
 
 
 def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], state: _State) -> bool:
@@ -226,22 +209,11 @@ def _begins_verb(tokens: Sequence[str], position: int, content: Sequence[str], s
     if form is None or (state.verb is not None and not state.joined):
         return False
     if form[1] == "base":
-        return noun_lemma(content[-1]) != content[-1] or content[-1] in PLURALS
+        several = state.joined and bool(state.last)  # "a man and woman speak"
+        return several or noun_lemma(content[-1]) != content[-1] or content[-1] in PLURALS
     if form[1] == "ing":
-        return _participle(tokens, position)
+        return is_participle(tokens, position)
     return True
-
-
-def _participle(tokens: Sequence[str], position: int) -> bool:
-    """Whether an -ing form after a noun says what the noun does: "a truck passing by", but not "a man
-    speaking".
-
-    SPICE's own parser reads the latter as a compound noun.
-    """
-    if position + 1 >= len(tokens):
-        return False
-    word = tokens[position + 1]
-    return word in PREPOSITIONS or word in DETERMINERS or word in ADVERBS or word.endswith("ly")
 
 
 def _attach(head: str, state: _State) -> None:
@@ -272,5 +244,7 @@ def _attach(head: str, state: _State) -> None:
     elif joined and state.verb is not None:
         state.last, state.first = [head], []
     else:
+        if state.carried:
+            state.subjects, state.carried = [], False
         state.last = [*state.last, head] if joined else [head]
     state.copula = False

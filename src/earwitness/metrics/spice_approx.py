@@ -8,7 +8,7 @@ from earwitness.metrics.meteor_data import load
 from earwitness.metrics.scene_graph import SynonymJudge, f1, graph
 from earwitness.metrics.scene_parser import parse
 
-VERSION = "rules-1"
+VERSION = "rules-2"
 LONGEST = 500  # tokens of a caption that are parsed; no sentence is longer
 
 
