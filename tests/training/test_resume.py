@@ -58,17 +58,26 @@ def test_killed_at_a_random_step(clip_recipe, runs, tmp_path, sets):
     same_run(whole, killed, runs)
 
 
-def test_sigterm_leaves_a_checkpoint_to_go_on_from(clip_recipe, runs, tmp_path):
-    data = clip_recipe(EVERYTHING, evaluate_every=1000)  # no checkpoint but the one that is asked for
+def test_sigterm_stops_all_processes_at_a_checkpoint_to_go_on_from(clip_recipe, runs, tmp_path):
+    """Sent to one of two processes and to its loader's worker, as schedulers do that signal whole groups."""
+    data = clip_recipe(EVERYTHING, evaluate_every=1000, batch_size=2, workers=1)  # no checkpoint but this one
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), whole))) == [0]
-    process = runs.fork(lambda: train(Preset.model_validate(data), stopped))
-    wait_for(stopped / "0-train" / "metrics.jsonl", process)
-    os.kill(process.pid, signal.SIGTERM)
-    assert runs.finish(process) == [143]
+
+    def start(out: Path) -> list[Any]:
+        return runs.fork_ranks(lambda _: train(Preset.model_validate(data), out))
+
+    assert runs.finish(*start(whole)) == [0, 0]
+    processes = start(stopped)
+    wait_for(stopped / "0-train" / "metrics.jsonl", processes[0])
+    asked = processes[1].pid
+    workers = Path(f"/proc/{asked}/task/{asked}/children").read_text().split()
+    assert workers
+    for pid in (asked, *map(int, workers)):
+        os.kill(pid, signal.SIGTERM)
+    assert runs.finish(*processes) == [143, 143]
     (left,) = (stopped / "0-train").glob("checkpoint-*")
     assert (left / "complete").is_file()
-    assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), stopped))) == [0]
+    assert runs.finish(*start(stopped)) == [0, 0]
     same_run(whole, stopped, runs)
 
 

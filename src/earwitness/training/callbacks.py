@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 Tensors = dict[str, Tensor]
@@ -89,24 +90,33 @@ class Seal(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGTERM or SIGUSR1, as sent before a time limit: finish the step, write a checkpoint, end the run.
+    """SIGTERM, which schedulers send before a time limit: finish the step, write a checkpoint, end the run.
 
-    All processes stop after the same step, as soon as one was asked to. torchrun passes SIGTERM on and kills
-    what has not ended after 30 s; SIGUSR1 is left alone by it (examples/cluster).
+    All processes stop after the same step, as soon as one was asked to.
     """
-
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: dict[int, Any] = {}
+        self._before: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        self._before = signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def spare(loader: DataLoader) -> DataLoader:
+        """Lets a loader's workers live through a SIGTERM to all: its batches are still needed."""
+        before = loader.worker_init_fn
+
+        def begin(worker: int) -> None:
+            if before:
+                before(worker)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+        getattr(loader, "base_dataloader", loader).worker_init_fn = begin  # inside accelerate's wrapper
+        return loader
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.world_size > 1:

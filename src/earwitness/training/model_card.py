@@ -12,9 +12,11 @@ from earwitness.model import AudioCaptioningModel
 from earwitness.training.scene_data import SceneSource
 from earwitness.training.stage_data import ClipSource
 
-LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech.
-The recordings it learnt from are few: rare sounds are named by their nearest common kin. The score is the
-model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
+LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech. The score is
+the model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
+COMPOSED = "Recordings of held-out groups, composed after held-out captions."
+COMPOSED_LIMITS = """
+The recordings it learnt from are few: rare sounds are named by their nearest common kin."""
 
 
 def model_card(
@@ -22,6 +24,7 @@ def model_card(
 ) -> str:
     """Markdown with the hub's front matter. sources: the opened data of the stages."""
     parameters = sum(p.numel() for p in model.parameters())
+    bank = next((s.bank for s in sources if isinstance(s, SceneSource)), None)
     recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     lines = [
         "---",
@@ -35,7 +38,7 @@ def model_card(
         f"{parameters / 1e6:.1f} million parameters.",
         "",
         "## Reached on validation data",
-        "Recordings of held-out groups, composed after held-out captions.",
+        *([COMPOSED] if bank else []),
         "```json",
         json.dumps(reached, indent=1),
         "```",
@@ -46,7 +49,6 @@ def model_card(
     lines += [f"- {source}" for source in preset.sources]
     if texts:
         lines += ["", "Caption files: " + ", ".join(f"`{path.rsplit('/', 1)[-1]}`" for path in texts)]
-    bank = next((s.bank for s in sources if isinstance(s, SceneSource)), None)
     if bank:
         lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
         lines += [f"| {source} | {licence} | {count} |" for source, licence, count in bank.credits()]
@@ -57,7 +59,7 @@ def model_card(
     lines += [
         "",
         "## Limits",
-        LIMITS,
+        LIMITS + (COMPOSED_LIMITS if bank else ""),
         "",
         "## Recipe",
         "```yaml",

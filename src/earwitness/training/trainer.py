@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import transformers
 from safetensors.torch import load_file
 from torch import nn
@@ -90,9 +91,11 @@ class StageTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         if isinstance(self.train_dataset, ClipStream):  # which is dealt out to processes already
-            stage = self.stage
-            return stream_loader(self.train_dataset, stage.batch_size, stage.workers, self.data_collator)
-        return super().get_train_dataloader()
+            stage, collate = self.stage, self.data_collator
+            loader = stream_loader(self.train_dataset, stage.batch_size, stage.workers, collate)
+        else:
+            loader = super().get_train_dataloader()
+        return StopOnSignal.spare(loader)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """This process's part of the validation items.
@@ -145,6 +148,11 @@ class StageTrainer(Trainer):
         return self._evaluated[1]
 
     def measure(self) -> dict[str, float]:
+        if (
+            self.args.world_size > 1
+        ):  # batch norms have seen other clips in each process; the first one's count
+            for buffer in self.task.buffers():
+                dist.broadcast(buffer, 0)
         with self.accelerator.autocast():
             return evaluate_task(self.task, self.get_eval_dataloader(), self.args.device)
 
@@ -160,6 +168,8 @@ class StageTrainer(Trainer):
         note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.args.should_save:  # Trainer calls this in every process
+            return
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = trained_tensors(self.captioner)
