@@ -2,7 +2,8 @@
 
     python -m benchmarks loader [--clips 256] [--workers 1 2] [--kinds flac opus]
 
-What training does before the model: load_audio, padding, log_mel, batches of 32. Sounds are the examples at
+What training does before the model: load_audio, log_mel, padding, batches of 32. A clip at a time stays in a
+core's cache: its spectrogram takes half the time that it takes in a batch. Sounds are the examples at
 16 kHz, each clip another stretch and level. Beside clips a second, which the rest of the machine slows, stand
 clips a second of the workers' own processor time: what one core gives. The plain form reads a file whole with
 soundfile and takes its log-mel spectrogram as torchaudio does.
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -30,7 +30,7 @@ from benchmarks.front_end import plain_decode, plain_log_mel
 from benchmarks.mini import RATE, SECONDS, sounds
 from benchmarks.record import Row, report
 from earwitness.data import manifest as manifests
-from earwitness.data.shard_writing import ENCODINGS, Sharding, write_shards
+from earwitness.data.shard_writing import ENCODERS, Sharding, write_shards
 from earwitness.data.shards import Sample, ShardStream
 from earwitness.features import log_mel
 from earwitness.media import load_audio
@@ -54,11 +54,10 @@ class Clips(Dataset[str]):
 
 
 def collate(clips: list[str] | list[Sample]) -> Tensor:
-    """Paths or samples of shards -> log-mel [B, 64, F]."""
+    """Paths or samples of shards -> log-mel [B, F, 64]."""
     sources = (clip.sound if isinstance(clip, Sample) else clip for clip in clips)
-    waveforms = [torch.from_numpy(load_audio(source, RATE).waveform) for source in sources]
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    return log_mel(pad_sequence(waveforms, batch_first=True), lengths)
+    waveforms = (torch.from_numpy(load_audio(source, RATE).waveform) for source in sources)
+    return pad_sequence([log_mel(waveform[None])[0].T for waveform in waveforms], batch_first=True)
 
 
 def collate_plainly(paths: list[str]) -> Tensor:
@@ -69,14 +68,14 @@ def collate_plainly(paths: list[str]) -> Tensor:
 def write_clips(folder: Path, kind: str, count: int) -> manifests.Manifest:
     rng = np.random.default_rng(0)
     material = np.concatenate(sounds())
-    size, (container, subtype) = round(SECONDS * RATE), ENCODINGS[kind]
+    size = round(SECONDS * RATE)
     rows = []
     for i in range(count):
         path = folder / f"{i}.{kind}"
         if i < DISTINCT:
             begin = rng.integers(len(material) - size)
             sound = material[begin : begin + size] * rng.uniform(0.3, 1.0)
-            soundfile.write(path, sound, RATE, format=container, subtype=subtype)
+            path.write_bytes(ENCODERS[kind](sound.astype(np.float32)))
         else:
             shutil.copy(folder / f"{i % DISTINCT}.{kind}", path)
         rows.append(manifests.Row(f"{i}", str(path), ("a sound",)))
@@ -122,7 +121,7 @@ def main() -> None:
     )
     parser.add_argument("--clips", type=int, default=256)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--kinds", nargs="+", choices=list(ENCODINGS), default=list(ENCODINGS))
+    parser.add_argument("--kinds", nargs="+", choices=list(ENCODERS), default=list(ENCODERS))
     options = parser.parse_args()
     rows = []
     for kind in options.kinds:

@@ -185,11 +185,11 @@ def shard(
     earwitness data shard audiocaps/train.jsonl -o shards/audiocaps --encode opus --workers 16
     """
     from earwitness.data.manifest import Manifest
-    from earwitness.data.shard_writing import ENCODINGS, Sharding, write_shards
+    from earwitness.data.shard_writing import ENCODERS, Sharding, write_shards
 
     with _told():
-        if encode is not None and encode not in ENCODINGS:
-            raise ValueError(f"--encode {encode}: choose {' or '.join(ENCODINGS)}")
+        if encode is not None and encode not in ENCODERS:
+            raise ValueError(f"--encode {encode}: choose {' or '.join(ENCODERS)}")
         plan = Sharding(rows, encode, seed if shuffle else None)
         shards = write_shards(Manifest.open(manifest), out, plan, workers)
         left_out = [reason for shard in shards for reason in shard.left_out]

@@ -24,7 +24,8 @@ from earwitness.data.shards import INDEX, MAX_MEMBER, ROW, ShardError
 from earwitness.media import SAMPLE_RATE, MediaError, load_audio
 from earwitness.reading_ahead import map_ahead
 
-ENCODINGS = {"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}  # ending -> soundfile's names
+OPUS_BIT_RATE = 32_000  # bits/s, of mono at 16 kHz
+OPUS_FRAME = 60  # ms, the longest packets there are: a fifth less to decode than with the usual 20
 PLAN = "plan.json"
 
 
@@ -117,13 +118,37 @@ def _content(row: Row, encode: str | None) -> tuple[Row, str, bytes]:
             )
         ending = file.suffix.lower().lstrip(".") or "sound"
         return replace(row, audio=file.name, video=None), ending, file.read_bytes()
+    audio = load_audio(row.audio, SAMPLE_RATE, start=row.start, end=row.end)
+    name = f"{Path(row.audio).stem}.{encode}"
+    own = replace(row, audio=name, video=None, start=0.0, end=None)
+    return own, encode, ENCODERS[encode](audio.waveform.clip(-1, 1))
+
+
+def encode_flac(waveform: NDArray[np.float32]) -> bytes:
+    """[S] at 16 kHz -> a FLAC file of 16 bits."""
     import soundfile
 
-    audio = load_audio(row.audio, SAMPLE_RATE, start=row.start, end=row.end)
-    sound, (kind, subtype) = io.BytesIO(), ENCODINGS[encode]
-    soundfile.write(sound, audio.waveform.clip(-1, 1), SAMPLE_RATE, format=kind, subtype=subtype)
-    name = f"{Path(row.audio).stem}.{encode}"
-    return replace(row, audio=name, video=None, start=0.0, end=None), encode, sound.getvalue()
+    file = io.BytesIO()
+    soundfile.write(file, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def encode_opus(waveform: NDArray[np.float32]) -> bytes:
+    """[S] at 16 kHz -> an Ogg file; through FFmpeg, which takes a third of libsndfile's time."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        options = {"frame_duration": str(OPUS_FRAME)}
+        stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", options=options)
+        stream.bit_rate = OPUS_BIT_RATE
+        frame = av.AudioFrame.from_ndarray(waveform[None], format="flt", layout="mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+        container.mux([packet for part in (frame, None) for packet in stream.encode(part)])
+    return file.getvalue()
+
+
+ENCODERS = {"flac": encode_flac, "opus": encode_opus}  # by ending
 
 
 def _agree(manifest: Manifest, out: Path, plan: Sharding) -> None:
