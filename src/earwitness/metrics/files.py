@@ -106,16 +106,20 @@ def read_captions(path: str | os.PathLike[str]) -> Texts:
 
 
 def _table(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    csv.field_size_limit(1 << 30)
     reader = csv.DictReader(
         text.splitlines(keepends=True), delimiter="\t" if file.suffix.lower() == ".tsv" else ","
     )
-    for row in reader:
+    usual = csv.field_size_limit(1 << 30)  # of the whole process
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    finally:
+        csv.field_size_limit(usual)
+    for number, row in rows:
         if None in row:
             raise ValueError(
-                f"{file}, line {reader.line_num}: more fields than the header has; quote commas in captions"
+                f"{file}, line {number}: more fields than the header has; quote commas in captions"
             )
-        yield reader.line_num, {(k or "").strip().lower(): v for k, v in row.items()}
+        yield number, {(k or "").strip().lower(): v for k, v in row.items()}
 
 
 def _json(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
