@@ -18,13 +18,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 LEVELS: list[list[str]] = [
     [
         "embeds+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
-        "+video+devices+captions+subtitles+reading_ahead+presets+assets"
+        "+video+devices+captions+subtitles+sound_cues+sound_subtitles+tables+whole_files+reading_ahead"
+        "+presets+assets"
     ],
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
-    ["config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"],
+    [
+        "config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"
+    ],
     ["captioner+clips+segmentation"],
-    ["training", "analysis", "serving"],
+    ["training", "analysis", "serving", "archive"],
     ["cli"],
 ]
 PLACES = {

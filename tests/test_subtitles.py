@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import re
@@ -12,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.subtitles import COLUMNS, to_srt, to_vtt, write_csv, write_jsonl, write_srt, write_vtt
+from earwitness.captions import Caption
+from earwitness.subtitles import WRITERS, to_json, to_labels, to_srt, to_vtt, write_subtitles
 
 
 @dataclass
@@ -127,69 +127,52 @@ def test_impossible_times(write, start, end):
         write([Heard("x", start, end)])
 
 
+def caption(text: str, start: float, end: float, *tags: tuple[str, float]) -> Caption:
+    return Caption(text, 0.5, start, end, tags, "d/a b.wav")
+
+
 CAPTIONS = [
-    Heard(
-        'A "dog", barks\nloudly', 0.0, 10.00049, 0.87654321, [("dog", 0.98765), ("rain", 0.31)], "d/a b.wav"
-    ),
-    Heard("雨が降る; =1+1", 10.0, 12.5, 1.0, [], "d/雨.flac"),
+    caption("a dog barks", 0.0, 1.25, ("dog", 0.9)),
+    caption("a man speaks", 1.25, 3.0, ("man speaking", 0.8)),
+    caption("a woman speaks", 3.0, 4.0, ("woman speaking", 0.7)),
+    caption("silence", 4.0, 5.0, ("silence", 1.0)),
+    caption("people talk", 5.0, 10.00049, ("people talking", 0.6)),
 ]
 
 
-def test_jsonl_comes_back(tmp_path):
-    path = tmp_path / "new" / "captions.jsonl"
-    write_jsonl(iter(CAPTIONS), path, model="mini")
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    assert [list(row) for row in rows] == [list(COLUMNS)] * 2
-    assert rows[0] == {
-        "id": "a b",
-        "path": "d/a b.wav",
+def test_labels_as_audacity_reads_them():
+    assert to_labels(CAPTIONS[:2]) == "0.000000\t1.250000\ta dog barks\n1.250000\t3.000000\ta man speaks\n"
+    (line,) = to_labels([Heard("tab\there\nand line", 1.0, 2.0)]).splitlines()
+    assert line.split("\t") == ["1.000000", "2.000000", "tab here and line"]
+
+
+def test_json_says_what_is_covered_and_where_somebody_speaks():
+    found = json.loads(to_json(iter(CAPTIONS)))
+    assert (found["path"], found["duration"]) == ("d/a b.wav", 10.0)
+    assert found["speech"] == [[1.25, 4.0], [5.0, 10.0]]
+    assert [c["kind"] for c in found["captions"]] == ["sound", "speech", "speech", "silence", "speech"]
+    assert found["captions"][0] == {
         "start": 0.0,
-        "end": 10.0,
-        "caption": 'A "dog", barks\nloudly',
-        "score": 0.8765,
-        "tags": [["dog", 0.9877], ["rain", 0.31]],
-        "model": "mini",
+        "end": 1.25,
+        "caption": "a dog barks",
+        "score": 0.5,
+        "tags": [["dog", 0.9]],
+        "kind": "sound",
     }
-    assert "雨が降る" in path.read_text("utf-8")
+    assert json.loads(to_json([])) == {"path": "", "duration": 0.0, "speech": [], "captions": []}
 
 
-def test_csv_comes_back(tmp_path):
-    path = tmp_path / "captions.csv"
-    write_csv(CAPTIONS, path)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [tuple(row) for row in rows] == [COLUMNS] * 2
-    assert rows[0]["caption"] == 'A "dog", barks\nloudly'
-    assert rows[0]["tags"] == "dog 0.9877; rain 0.3100" and rows[1]["tags"] == ""
-    assert (rows[1]["id"], rows[1]["start"], rows[1]["end"]) == ("雨", "10.0", "12.5")
-
-
-def test_names_that_are_no_unicode(tmp_path):
-    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    write_jsonl([Heard("x", source=name)], tmp_path / "o.jsonl")
-    assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["path"] == name
-    write_csv([Heard("x", source=name)], tmp_path / "o.csv")
-    assert r"caf\udce9.wav" in (tmp_path / "o.csv").read_text("utf-8")
-
-
-@pytest.mark.parametrize("write", [write_jsonl, write_csv, write_srt, write_vtt])
-def test_files_appear_whole_or_not_at_all(tmp_path, write):
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_files_appear_whole_or_not_at_all(tmp_path, suffix):
     def breaking():
         yield CAPTIONS[0]
         raise RuntimeError("the model died")
 
-    path = tmp_path / "out.txt"
+    path = tmp_path / f"out{suffix}"
     path.write_text("before")
     with pytest.raises(RuntimeError, match="the model died"):
-        write(breaking(), path)
+        write_subtitles(breaking(), path)
     assert path.read_text() == "before"
-    write(CAPTIONS, path)
-    assert path.read_text("utf-8") != "before"
-    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
-
-
-def test_subtitle_files_hold_the_text(tmp_path):
-    write_srt(CAPTIONS, tmp_path / "a.srt")
-    write_vtt(CAPTIONS, tmp_path / "a.vtt")
-    assert (tmp_path / "a.srt").read_bytes().decode("utf-8") == to_srt(CAPTIONS)
-    assert (tmp_path / "a.vtt").read_bytes().decode("utf-8") == to_vtt(CAPTIONS)
+    write_subtitles(CAPTIONS, path)
+    assert path.read_bytes().decode("utf-8") == WRITERS[suffix](CAPTIONS)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 import wave
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 MAX_TAGS, MIN_TAG = 5, 0.2  # tags told: at most five, from this probability on
+
+SPEECH = re.compile(r"\b(speech|speaking|talking|conversation|narration|monologue|whispering)\b", re.I)
+IS_SPEECH = 0.5  # probability of such a tag from which on a caption's time counts as speech
 
 Tags = tuple[tuple[str, float], ...]
 
@@ -32,6 +36,14 @@ class Caption:
     source: str = ""
     uncorrected: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """ "silence", "speech" where the tags say that somebody speaks, else "sound"."""
+        if self.tags == (("silence", 1.0),):
+            return "silence"
+        speech = any(p >= IS_SPEECH and is_speech_tag(name) for name, p in self.tags)
+        return "speech" if speech else "sound"
+
     def _repr_html_(self) -> str:
         """For notebooks: the caption and its tags, under a player if the source is a file that is there."""
         tags = ", ".join(f"{html.escape(name)} {probability:.2f}" for name, probability in self.tags)
@@ -40,6 +52,10 @@ class Caption:
             f"<figure style='margin:0'>{_player(self)}<figcaption><b>{html.escape(self.text)}</b><br>"
             f"<small>{tags}<br>{where}</small></figcaption></figure>"
         )
+
+
+def is_speech_tag(name: str) -> bool:
+    return SPEECH.search(name) is not None
 
 
 def top_tags(tags: Iterable[tuple[str, float]]) -> Tags:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from earwitness.cli.output import ROWS, SUBTITLES, Output, OutputError, RowFile, Subtitles, Table
+from earwitness.archive import Share
+from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
+from earwitness.sound_cues import CueLimits
+from earwitness.subtitles import WRITERS
 
-if TYPE_CHECKING:
-    from earwitness.captioner import Captioner
-    from earwitness.captions import Caption
-    from earwitness.media import MediaError
-
-DEFAULT_WINDOW = 10.0  # s
+LISTED = 20  # files whose duration heard is told one by one
 
 
 def caption(
@@ -26,18 +25,37 @@ def caption(
         str | None, typer.Option("--model", "-m", help="Checkpoint folder or hub name; none: the built-in.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write .jsonl, .csv, or (of one file) .srt or .vtt.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write .jsonl, .csv or .parquet; of one file .srt, .vtt, .json, or .txt (Audacity labels).",
+        ),
     ] = None,
     srt: Annotated[bool, typer.Option("--srt", help="Write FILE.srt beside each file.")] = False,
     vtt: Annotated[bool, typer.Option("--vtt", help="Write FILE.vtt beside each file.")] = False,
+    sdh: Annotated[
+        bool, typer.Option("--sdh", help="In .srt and .vtt, cues like [dog barking] instead of sentences.")
+    ] = False,
+    merge: Annotated[
+        Path | None,
+        typer.Option(help="Subtitles of the dialogue (.srt, .vtt), copied to --out with sound cues added."),
+    ] = None,
+    line_length: Annotated[int, typer.Option(min=1, help="Characters a line of a sound cue.")] = 42,
+    least_seconds: Annotated[float, typer.Option(help="A sound cue stays on screen at least so long.")] = 1.0,
+    reading_speed: Annotated[float, typer.Option(help="Characters a second that can be read.")] = 20.0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw spectrogram, captions and tags (.png, .svg, .pdf); one file.")
+    ] = None,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="Caption all of each file in windows; equal neighbours merge.")
+        bool, typer.Option("--timeline", help="Caption all of each file, cut where its sound changes.")
     ] = False,
     window: Annotated[
-        float | None, typer.Option(min=0.2, help="Window in s (10); implies --timeline.")
+        float | None,
+        typer.Option(min=0.2, help="The most a caption may span, in s (10); implies --timeline."),
     ] = None,
     hop: Annotated[
-        float | None, typer.Option(help="A window begins every HOP s (one window); implies --timeline.")
+        float | None, typer.Option(help="A window is heard every HOP s (0.8 windows); implies --timeline.")
     ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
@@ -61,7 +79,10 @@ def caption(
         bool, typer.Option("--resume", help="Skip what is already in --out (or has subtitles).")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace subtitles that are there.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode files ahead.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode files ahead; of Ray, actors.")] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: Ray Data, here or on the cluster of RAY_ADDRESS.")
+    ] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Of the language model: auto, float32, bfloat16, float16.")
@@ -70,49 +91,113 @@ def caption(
     """Say in words what is heard in sounds and videos.
 
     Without --out, --srt or --vtt a table is printed. A file that cannot be heard is reported at the end and
-    makes the exit status 1; the others are captioned all the same.
+    makes the exit status 1; the others are captioned all the same. Under torchrun, srun or in a Slurm array,
+    each process captions its share of the files; the last one to end writes --out.
 
     \b
     earwitness caption dog.wav street.mp3          a caption, tags and score each
     earwitness caption long.mp4 --timeline         what is heard when
     earwitness caption film.mp4 --srt              sound subtitles: film.srt
+    earwitness caption film.mp4 --merge dialogue.srt -o film.sdh.srt   [door slams] between the lines
+    earwitness caption dog.wav --plot dog.png      a picture of what is heard when
     earwitness caption DIR -r -o all.jsonl         one row a file; stopped? add --resume
-    earwitness caption DIR -o all.csv --window 5   one row for each 5 s
+    earwitness caption DIR -o all.csv --window 5   a row for each sound, none longer than 5 s
     earwitness caption dog.wav -m M --retrieve STORE   shown captions of similar sounds (earwitness index)
     earwitness caption film.mp4 -m M --frames --rerank --correct   all that a model can be given
     """
-    timeline = timeline or srt or vtt or window is not None or hop is not None or _suffix(out) in SUBTITLES
+    timeline = timeline or any([srt, vtt, window, hop, plot]) or _suffix(out) in WRITERS
     failures: dict[str, str] = {}  # file -> why it has no caption
-    told = 0
+    told: list[str] = []  # what to say at the end
     try:
-        if rerank and beams < 2:
-            raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
-        files = _find(paths, recursive, failures)
-        outputs = _outputs(files, out, srt, vtt, model, resume=resume, overwrite=overwrite, correct=correct)
+        share = _share()
+        files = [file for file in _find(paths, recursive, failures) if share.has(file)]
+        outputs = choose_outputs(
+            files,
+            out=out,
+            beside=[suffix for suffix, wanted in zip(DIALOGUES, (srt, vtt)) if wanted],
+            merge=merge,
+            sdh=sdh,
+            plot=plot,
+            limits=CueLimits(line_length, shortest=least_seconds, reading_speed=reading_speed),
+            model="mini" if model is None else Path(model).name,
+            resume=resume,
+            overwrite=overwrite,
+            corrected=correct,
+            share=share,
+            tell=told.append,
+        )
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
         todo = _permitted(fresh, outputs, failures)
+        parts: dict[str, Any] = {"frames": frames, "retrieve": retrieve, "rerank": rerank, "correct": correct}
+        load = partial(load_captioner, model, device, dtype, **parts)
+        options: dict[str, Any] = {"batch_size": batch_size, "beams": beams, "use_guide": guide}
+        options |= {"timeline": timeline, "window": window, "hop": hop, "workers": workers}
         if todo:
-            captioner = load_captioner(
-                *(model, device, dtype), frames=frames, retrieve=retrieve, rerank=rerank, correct=correct
-            )
-            options: dict[str, Any] = {"batch_size": batch_size, "beams": beams, "use_guide": guide}
-            if timeline:
-                options |= {"window": window or min(DEFAULT_WINDOW, captioner.max_seconds), "hop": hop}
-            else:
-                options |= {"workers": workers}
-            results = (_timelines if timeline else _clips)(captioner, todo, failures, options)
-            for file, captions in results:
-                told += len(captions)
-                for output in outputs:
-                    output.write(file, captions)
+            _caption(todo, outputs, failures, told, load, engine, options)
         for output in outputs:
             output.close()
     except (ValueError, OSError) as error:  # what can be mended: a path, a checkpoint, an option, a full disk
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
-    _report(len(files), len(fresh), 0 if isinstance(outputs[0], Table) else told, failures)
+    _report(len(files), len(fresh), told, failures)
     if failures:
         raise typer.Exit(1)
+
+
+def _share() -> Share:
+    share = Share.from_environment()
+    if share.world > 1:
+        typer.echo(f"Captioning share {share.rank + 1} of {share.world}.", err=True)
+    return share
+
+
+def _caption(
+    todo: Sequence[str],
+    outputs: Sequence[Output],
+    failures: dict[str, str],
+    told: list[str],
+    load: Any,
+    engine: str,
+    options: dict[str, Any],
+) -> None:
+    """Captions the files and hands each to every output."""
+    from earwitness.archive import caption_files, caption_on_ray
+
+    count = 0
+    heard: dict[str, float] = {}  # s of the files told one by one
+    with JobProgress(len(todo)) as progress:
+        if engine == "ray":
+            results = caption_on_ray(load, todo, progress=progress, **options)
+        else:
+            results = caption_files(load(), todo, progress=progress, **options)
+        for file, outcome in results:
+            if isinstance(outcome, list):
+                count += len(outcome)
+                heard[file] = max((caption.end for caption in outcome), default=0.0)
+                for output in outputs:
+                    output.write(file, outcome)
+            else:
+                failures[file] = outcome.reason
+                for output in outputs:
+                    output.fail(file, outcome.reason)
+    if not isinstance(outputs[0], Table):
+        told.append(f"{count} captions written.")
+    if options["timeline"]:
+        told += _coverage(heard)
+
+
+def _coverage(heard: dict[str, float]) -> list[str]:
+    """How much of each file was captioned, to the hundredth of a second."""
+    from earwitness.media import probe
+
+    if len(heard) > LISTED:
+        return [f"{sum(heard.values()):.2f} s heard in {len(heard)} files."]
+    lines = []
+    for file, seconds in heard.items():
+        declared = probe(file).duration
+        of = "" if declared is None else f" of {declared:.2f} s that its header declares"
+        lines.append(f"{file}: {seconds:.2f} s heard{of}.")
+    return lines
 
 
 def _find(paths: Sequence[Path], recursive: bool, failures: dict[str, str]) -> list[str]:
@@ -127,33 +212,6 @@ def _find(paths: Sequence[Path], recursive: bool, failures: dict[str, str]) -> l
     return list(files)
 
 
-def _outputs(
-    files: Sequence[str],
-    out: Path | None,
-    srt: bool,
-    vtt: bool,
-    model: str | None,
-    *,
-    resume: bool,
-    overwrite: bool,
-    correct: bool,
-) -> list[Output]:
-    beside = [suffix for suffix, wanted in ((".srt", srt), (".vtt", vtt)) if wanted]
-    outputs: list[Output] = [Subtitles(suffix, overwrite=overwrite) for suffix in beside]
-    if out is not None and _suffix(out) in SUBTITLES:
-        if len(files) > 1:
-            raise OutputError(
-                f"{out} can hold one file's subtitles, not {len(files)}; --srt or --vtt write one each"
-            )
-        outputs.append(Subtitles(_suffix(out), target=out))
-    elif out is not None and _suffix(out) in ROWS:
-        signed = "mini" if model is None else Path(model).name
-        outputs.append(RowFile(out, signed, resume=resume, corrected=correct))
-    elif out is not None:
-        raise OutputError(f"--out {out}: choose a name that ends in {', '.join((*ROWS, *SUBTITLES))}")
-    return outputs or [Table()]
-
-
 def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[str, str]) -> list[str]:
     """The files whose captions every output will take; of the others, why not."""
     for file in files:
@@ -163,47 +221,14 @@ def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[s
     return [file for file in files if file not in failures]
 
 
-def _clips(
-    captioner: Captioner, files: Sequence[str], failures: dict[str, str], options: dict[str, Any]
-) -> Iterator[tuple[str, list[Caption]]]:
-    """One caption a file."""
-
-    def note(file: str, error: MediaError) -> None:
-        failures[file] = error.reason
-
-    with JobProgress(len(files)) as progress:
-        captions = progress.files(captioner.stream(files, on_error=note, **options))
-        for file, caption in zip(files, captions):
-            if caption is not None:
-                yield file, [caption]
-
-
-def _timelines(
-    captioner: Captioner, files: Sequence[str], failures: dict[str, str], options: dict[str, Any]
-) -> Iterator[tuple[str, list[Caption]]]:
-    """The captions of each file's windows, equal neighbours merged."""
-    from earwitness.captions import merge_neighbours
-    from earwitness.media import MediaError, probe
-
-    with JobProgress(len(files)) as progress:
-        for number, file in enumerate(files):
-            try:
-                windows = progress.windows(captioner.timeline(file, **options), number, probe(file).duration)
-                captions = list(merge_neighbours(windows))
-            except MediaError as error:
-                failures[file] = error.reason
-                continue
-            yield file, captions
-
-
-def _report(files: int, fresh: int, told: int, failures: dict[str, str]) -> None:
+def _report(files: int, fresh: int, told: Sequence[str], failures: dict[str, str]) -> None:
     """What was done, on standard error."""
     if not files and not failures:
         typer.echo("No sound or video files there; --recursive looks into subfolders, too.", err=True)
     if files > fresh:
         typer.echo(f"{files - fresh} of {files} files were captioned before.", err=True)
-    if told:
-        typer.echo(f"{told} captions written.", err=True)
+    for line in told:
+        typer.echo(line, err=True)
     if failures:
         typer.echo(f"{len(failures)} could not be captioned:", err=True)
         for file, reason in failures.items():

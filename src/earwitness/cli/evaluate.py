@@ -149,7 +149,8 @@ def _listen(
         stream = captioner.stream(
             sources(), on_error=lambda _, error: reasons.append(error.reason), **options
         )
-        for caption in progress.files(stream):
+        for done, caption in enumerate(stream, 1):
+            progress(done, 0.0 if caption is None else caption.end - caption.start)
             row = waiting.popleft()
             if caption is None:
                 failures[row.id] = reasons.popleft()

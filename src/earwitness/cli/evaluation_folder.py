@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from earwitness.subtitles import row as table_row
+from earwitness.tables import row as table_row
 
 if TYPE_CHECKING:
     from earwitness.captions import Caption

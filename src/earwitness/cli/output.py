@@ -1,51 +1,58 @@
-"""Where captions go: a printed table, rows in a file, subtitles beside the media."""
+"""Where captions go: a printed table, rows in a file, subtitles, a picture."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
+from earwitness.archive import ShardedTable, Share
 from earwitness.captions import Caption
-from earwitness.subtitles import COLUMNS, UNCORRECTED, row, write_srt, write_vtt
+from earwitness.sound_cues import CueLimits, sound_events
+from earwitness.sound_subtitles import merge_cues
+from earwitness.subtitles import WRITERS, write_subtitles
+from earwitness.tables import FORMATS
+from earwitness.whole_files import written_whole
 
-ROWS, SUBTITLES = (".jsonl", ".csv"), (".srt", ".vtt")
+DIALOGUES = (".srt", ".vtt")  # formats that sound cues can be merged into
 
 
 class OutputError(ValueError):
     """An output that cannot be written as asked."""
 
 
-class Output(Protocol):
+class Output:
+    """What an output does unless it says otherwise. A table in shards is one, too."""
+
     def has(self, path: str) -> bool:
         """Whether the captions of this file are there already."""
+        return False
 
     def refuses(self, path: str) -> str | None:
         """Why this file's captions must not be written, if so."""
+        return None
 
-    def write(self, path: str, captions: Sequence[Caption]) -> None:
+    def write(self, path: str, captions: list[Caption]) -> None:
         """All captions of one file."""
+        raise NotImplementedError
 
-    def close(self) -> None: ...
+    def fail(self, path: str, reason: str) -> None:
+        """This file has no captions."""
+
+    def close(self) -> None:
+        """All files are done."""
 
 
-class Table:
+class RowFile(ShardedTable, Output):
+    """JSONL, CSV or Parquet, one row a caption."""
+
+
+class Table(Output):
     """Printed at the end, for eyes."""
 
     def __init__(self) -> None:
         self.rows: list[Caption] = []
 
-    def has(self, path: str) -> bool:
-        return False
-
-    def refuses(self, path: str) -> str | None:
-        return None
-
-    def write(self, path: str, captions: Sequence[Caption]) -> None:
+    def write(self, path: str, captions: list[Caption]) -> None:
         self.rows += captions
 
     def close(self) -> None:
@@ -72,70 +79,23 @@ class Table:
         console.print(table)
 
 
-class RowFile:
-    """JSONL or CSV, one row a caption; all rows of a file are written at once, as soon as they are known.
+class FileEach(Output):
+    """A file for each media file: beside it, with another ending, or where `target` says.
 
-    resume: keep what is there. A last row cut off in the middle is dropped with all rows of its file.
-    corrected: a CSV file has a column for what was said before a correction.
+    write: makes it of captions and a path. What is there is not replaced unasked: subtitles may be somebody
+    else's dialogue.
     """
 
-    def __init__(self, path: Path, model: str, *, resume: bool = False, corrected: bool = False) -> None:
-        self.path, self.model, self.as_json = path, model, path.suffix.lower() == ".jsonl"
-        self.columns = (*COLUMNS, UNCORRECTED) if corrected else COLUMNS
-        kept = self._kept() if resume and path.is_file() else []
-        self.done = {row["path"] for row in kept}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        head = "" if self.as_json else _csv_line(self.columns)
-        fresh = path.with_name(path.name + ".part")
-        fresh.write_text(head + "".join(map(self._line, kept)), "utf-8", "backslashreplace")
-        os.replace(fresh, path)
-        self.file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
-
-    def has(self, path: str) -> bool:
-        return path in self.done
-
-    def refuses(self, path: str) -> str | None:
-        return None
-
-    def write(self, path: str, captions: Sequence[Caption]) -> None:
-        self.file.write("".join(self._line(row(caption, self.model)) for caption in captions))
-        self.file.flush()
-        self.done.add(path)
-
-    def close(self) -> None:
-        self.file.close()
-
-    def _line(self, row: dict[str, Any]) -> str:
-        if self.as_json:
-            return json.dumps(row, ensure_ascii=False) + "\n"
-        tags = row["tags"]
-        if not isinstance(tags, str):  # it is one already where a CSV file was read
-            tags = "; ".join(f"{name} {probability:.4f}" for name, probability in tags)
-        return _csv_line([tags if column == "tags" else row.get(column, "") for column in self.columns])
-
-    def _kept(self) -> list[dict[str, Any]]:
-        text = self.path.read_text("utf-8", "replace")
-        whole, newline, torn = text.rpartition("\n")
-        try:
-            if self.as_json:
-                rows = [json.loads(line) for line in whole.split("\n") if line.strip()]
-            else:
-                rows = list(csv.DictReader(io.StringIO(whole + newline)))
-            optional = {UNCORRECTED} if self.as_json else set()
-            if any(set(row) - optional != set(self.columns) - optional for row in rows):
-                raise ValueError("its columns are others")
-        except (ValueError, TypeError) as error:
-            raise OutputError(
-                f"{self.path} was not written by this command ({error}): name another --out"
-            ) from None
-        return [row for row in rows if row["path"] != rows[-1]["path"]] if torn else rows
-
-
-class Subtitles:
-    """One .srt or .vtt for each media file: beside it, or where `target` says."""
-
-    def __init__(self, suffix: str, *, target: Path | None = None, overwrite: bool = False) -> None:
-        self.suffix, self.target, self.overwrite = suffix, target, overwrite or target is not None
+    def __init__(
+        self,
+        write: Callable[[list[Caption], Path], object],
+        suffix: str,
+        *,
+        target: Path | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._write, self.suffix, self.target = write, suffix, target
+        self.overwrite = overwrite or target is not None
 
     def path_for(self, path: str) -> Path:
         return self.target or Path(path).with_suffix(self.suffix)
@@ -144,16 +104,80 @@ class Subtitles:
         return self.path_for(path).is_file()
 
     def refuses(self, path: str) -> str | None:
-        """Why this file's subtitles cannot be written: they may be its dialogue, made by someone else."""
         if self.has(path) and not self.overwrite:
             return f"{self.path_for(path)} is there already; --overwrite replaces it, --resume skips the file"
         return None
 
-    def write(self, path: str, captions: Sequence[Caption]) -> None:
-        (write_srt if self.suffix == ".srt" else write_vtt)(captions, self.path_for(path))
+    def write(self, path: str, captions: list[Caption]) -> None:
+        self._write(captions, self.path_for(path))
 
-    def close(self) -> None:
-        pass
+
+def sound_cue_writer(
+    dialogue: Path | None, limits: CueLimits, tell: Callable[[str], object]
+) -> Callable[[list[Caption], Path], None]:
+    """Writes `[dog barking]` cues to SRT or VTT, into the subtitles of `dialogue` if there are any.
+
+    tell: hears how many sounds found no place. Raises OutputError for a dialogue that cannot be read.
+    """
+    if dialogue is not None and dialogue.suffix.lower() not in DIALOGUES:
+        raise OutputError(f"--merge {dialogue}: sound cues go into .srt or .vtt")
+    try:
+        lines = b"" if dialogue is None else dialogue.read_bytes()
+    except OSError as error:
+        raise OutputError(f"--merge {dialogue}: {error.strerror}") from None
+
+    def write(captions: list[Caption], path: Path) -> None:
+        merged = merge_cues(lines, sound_events(captions), path.suffix.lower(), limits)
+        with written_whole(path) as file:
+            file.write(merged.data)
+        lost = f", {len(merged.left_out)} found no place" if merged.left_out else ""
+        tell(f"{path}: {len(merged.placed)} sound cues{lost}.")
+
+    return write
+
+
+def file_output(out: Path, files: Sequence[str], write: Callable[[list[Caption], Path], object]) -> Output:
+    """One file's captions at OUT."""
+    if len(files) > 1:
+        raise OutputError(f"{out} can hold one file's captions, not {len(files)}; --srt and --vtt write each")
+    return FileEach(write, "", target=out)
+
+
+def choose_outputs(
+    files: Sequence[str],
+    *,
+    out: Path | None,
+    beside: Sequence[str],
+    merge: Path | None,
+    sdh: bool,
+    plot: Path | None,
+    limits: CueLimits,
+    model: str,
+    resume: bool,
+    overwrite: bool,
+    corrected: bool,
+    share: Share,
+    tell: Callable[[str], object],
+) -> list[Output]:
+    """What the options ask for; the printed table if they name nothing. Raises OutputError, ValueError."""
+    suffix = "" if out is None else out.suffix.lower()
+    if merge is not None and suffix != merge.suffix.lower():
+        raise OutputError(f"--merge {merge} needs --out with a name that ends in {merge.suffix} as well")
+    cues = sound_cue_writer(merge, limits, tell) if sdh or merge is not None else write_subtitles
+    outputs: list[Output] = [FileEach(cues, suffix, overwrite=overwrite) for suffix in beside]
+    if out is not None and suffix in DIALOGUES:
+        outputs.append(file_output(out, files, cues))
+    elif out is not None and suffix in WRITERS:
+        outputs.append(file_output(out, files, write_subtitles))
+    elif out is not None and suffix in FORMATS:
+        outputs.append(RowFile(out, model, resume=resume, corrected=corrected, share=share))
+    elif out is not None:
+        raise OutputError(f"--out {out}: choose a name that ends in {', '.join((*FORMATS, *WRITERS))}")
+    if plot is not None:
+        from earwitness.analysis.plots import plot_timeline
+
+        outputs.append(file_output(plot, files, plot_timeline))
+    return outputs or [Table()]
 
 
 def clock(seconds: float) -> str:
@@ -161,9 +185,3 @@ def clock(seconds: float) -> str:
     tenths = int(seconds * 10)
     hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
-def _csv_line(cells: Sequence[Any]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()

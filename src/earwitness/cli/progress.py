@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from earwitness.captions import Caption
 
 DELAY = 2.0  # s before the bar shows
 
@@ -34,22 +29,8 @@ class JobProgress:
         if self._shown:
             self._bar.stop()
 
-    def files(self, captions: Iterable[Caption | None]) -> Iterator[Caption | None]:
-        """The captions as they come, one a file (None: it failed)."""
-        for count, caption in enumerate(captions, 1):
-            self._update(count, 0.0 if caption is None else caption.end - caption.start)
-            yield caption
-
-    def windows(self, captions: Iterable[Caption], file: int, duration: float | None) -> Iterator[Caption]:
-        """The captions as they come, all of file number `file`, which is said to last `duration` seconds."""
-        end = 0.0
-        for caption in captions:
-            share = min(1.0, caption.end / duration) if duration else 0.0
-            self._update(file + share, caption.end - end)
-            end = caption.end
-            yield caption
-
-    def _update(self, done: float, heard: float) -> None:
+    def __call__(self, done: float, heard: float) -> None:
+        """So many files are done, and so many seconds more were heard."""
         self._heard += heard
         elapsed = time.monotonic() - self._began
         if elapsed < DELAY:

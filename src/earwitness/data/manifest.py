@@ -12,15 +12,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
+
+from earwitness.whole_files import written_whole
 
 BLOCK = 1 << 24  # bytes read at once while lines are looked for
 SHOWN = 100  # characters of a faulty value that a message quotes
@@ -190,21 +192,6 @@ def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> int:
             file.write(text.encode("utf-8", "backslashreplace"))  # file names that are no text: \udcff
             count += 1
     return count
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when all is written and on the disk; nothing else shows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _relative(path: str, folder: str) -> str:

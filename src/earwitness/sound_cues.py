@@ -1,0 +1,97 @@
+"""What happens in a recording besides speech, as the bracketed cues of subtitles for the deaf.
+
+    events = sound_events(captioner.timeline("film.mp4"))
+    [event.text for event in events]                       # "[dog barking]", "[rain falling]"
+
+An event is a tag that goes on from caption to caption; a pause shorter than `pause` does not end it, so a dog
+that barks for a minute is one cue and not twenty.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from earwitness.captions import Caption, Tags, is_speech_tag
+
+
+@dataclass(frozen=True)
+class SoundEvent:
+    """start, end: seconds. probability: the greatest that the tag has meanwhile, 0..1: how salient it is."""
+
+    name: str
+    start: float
+    end: float
+    probability: float
+
+    @property
+    def text(self) -> str:
+        return f"[{self.name}]"
+
+
+@dataclass(frozen=True)
+class CueLimits:
+    """How much a cue may ask of a reader; the defaults are usual for subtitles for the deaf."""
+
+    line_length: int = 42  # characters
+    lines: int = 2  # at once, those of the dialogue included
+    shortest: float = 1.0  # s on screen
+    longest: float = 4.0  # s on screen, however long the sound goes on
+    reading_speed: float = 20.0  # characters a second
+    apart: float = 0.08  # s between two cues, two frames of film
+    delay: float = 1.0  # s that a cue may come after the sound's beginning before another place is sought
+
+    def __post_init__(self) -> None:
+        if min(self.line_length, self.lines) < 1 or min(self.shortest, self.reading_speed) <= 0:
+            raise ValueError(f"cues need room and time to be read, not {self}")
+        if self.longest < self.shortest:
+            raise ValueError(f"cues cannot last at least {self.shortest} s and at most {self.longest} s")
+
+    def reading_time(self, characters: int) -> float:
+        """s, in whole milliseconds, which is what files hold."""
+        return math.ceil(1000 * max(self.shortest, characters / self.reading_speed)) / 1000
+
+    def wrapped(self, text: str) -> list[str] | None:
+        """The lines of a cue; None if it cannot be broken into lines short and few enough."""
+        lines = textwrap.wrap(text, self.line_length, break_long_words=False, break_on_hyphens=False)
+        fits = len(lines) <= self.lines and all(len(line) <= self.line_length for line in lines)
+        return lines if fits else None
+
+
+def sound_events(
+    captions: Iterable[Caption], *, least: float = 0.4, pause: float = 5.0, most: int = 2
+) -> list[SoundEvent]:
+    """The sounds of a timeline, in order of their beginning; speech and silence are none.
+
+    least: probability below which a tag is not believed. pause: s for which a sound may stop and still be
+    the same one. most: of one caption the most probable tags that count.
+    """
+    going: dict[str, SoundEvent] = {}
+    over: list[SoundEvent] = []
+    for caption in captions:
+        for name, probability in _told(caption.tags, least)[:most]:
+            event = SoundEvent(name, caption.start, caption.end, probability)
+            last = going.get(name)
+            if last is not None and event.start - last.end <= pause:
+                event = SoundEvent(name, last.start, event.end, max(probability, last.probability))
+            elif last is not None:
+                over.append(last)
+            going[name] = event
+    return sorted([*over, *going.values()], key=lambda event: (event.start, -event.probability))
+
+
+def _told(tags: Tags, least: float) -> list[tuple[str, float]]:
+    """Tags worth a cue, the most probable first: of "engine" and "car engine running" only the latter."""
+    named: dict[str, float] = {}
+    for name, probability in tags:
+        if probability >= least and name != "silence" and not is_speech_tag(name):
+            named.setdefault(_plain(name), probability)
+    words = [set(name.split()) for name in named]
+    return [(name, p) for name, p in named.items() if not any(set(name.split()) < other for other in words)]
+
+
+def _plain(name: str) -> str:
+    """ "Vehicle horn, car horn, honking", one class of AudioSet, is told by its first name."""
+    return " ".join(name.split(",")[0].lower().split())

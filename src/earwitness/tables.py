@@ -1,0 +1,159 @@
+"""Captions as tables: JSONL, CSV and Parquet, written and read a row at a time.
+
+A row holds the keys of COLUMNS, and UNCORRECTED where the caption was corrected; `tags` is [[name,
+probability], ...]. Names of files need not be valid Unicode: what UTF-8 cannot hold is written as an escape.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from earwitness.whole_files import written_whole
+
+if TYPE_CHECKING:
+    from earwitness.captions import Caption
+
+COLUMNS = ("id", "path", "start", "end", "caption", "score", "tags", "model")
+UNCORRECTED = "uncorrected"  # one column more, in rows whose caption was corrected: what it was before
+NUMBERS = ("start", "end", "score")
+ROW_GROUP = 10_000  # rows of a Parquet file that are written together
+
+Row = dict[str, Any]
+
+
+def row(caption: Caption, model: str = "") -> Row:
+    """The row of a caption: times to the millisecond, probabilities to four digits."""
+    corrected = {} if caption.uncorrected is None else {UNCORRECTED: caption.uncorrected}
+    return {
+        "id": Path(caption.source).stem,
+        "path": str(caption.source),
+        "start": round(float(caption.start), 3),
+        "end": round(float(caption.end), 3),
+        "caption": caption.text,
+        "score": round(float(caption.score), 4),
+        "tags": [[name, round(float(probability), 4)] for name, probability in caption.tags],
+        "model": model,
+    } | corrected
+
+
+def write_rows(rows: Iterable[Row], path: str | os.PathLike, *, corrected: bool = False) -> None:
+    """Writes a table in the format that the name ends in (FORMATS), whole or not at all.
+
+    corrected: CSV and Parquet get the column UNCORRECTED. Raises ValueError for another ending.
+    """
+    columns = (*COLUMNS, UNCORRECTED) if corrected else COLUMNS
+    write, _ = _format(path)
+    with written_whole(path) as file:
+        write(file, rows, columns)
+
+
+def read_rows(path: str | os.PathLike) -> Iterator[Row]:
+    """The rows of a table that `write_rows` wrote. Raises ValueError, naming the file, for anything else."""
+    _, read = _format(path)
+    with open(path, "rb") as file:
+        try:
+            for found in read(file):
+                _check(found)
+                yield found
+        except (ValueError, TypeError, KeyError) as error:  # JSON's and Unicode's errors are ValueErrors
+            raise ValueError(f"{path} is no table of captions ({error})") from None
+
+
+def _check(columns: Iterable[str]) -> None:
+    if set(columns) - {UNCORRECTED} != set(COLUMNS):
+        raise ValueError("its columns are others")
+
+
+def write_lines(objects: Iterable[Row], path: str | os.PathLike) -> None:
+    """Any objects as JSON lines, whole or not at all."""
+    with written_whole(path) as file:
+        _write_jsonl(file, objects, ())
+
+
+def _write_jsonl(file: IO[bytes], rows: Iterable[Row], columns: tuple[str, ...]) -> None:
+    for each in rows:
+        file.write((json.dumps(each, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _read_jsonl(file: IO[bytes]) -> Iterator[Row]:
+    return (json.loads(line) for line in file if line.strip())
+
+
+def _write_csv(file: IO[bytes], rows: Iterable[Row], columns: tuple[str, ...]) -> None:
+    text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="", write_through=True)
+    # every text in quotes: csv would leave a carriage return bare, and take it for the end of a row
+    table = csv.DictWriter(text, columns, "", "ignore", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    table.writeheader()
+    for each in rows:
+        table.writerow(each | {"tags": "; ".join(f"{name} {p:.4f}" for name, p in each["tags"])})
+    text.detach()
+
+
+def _read_csv(file: IO[bytes]) -> Iterator[Row]:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    table = csv.DictReader(text)
+    _check(table.fieldnames or ())
+    for each in table:
+        tags = (tag.rpartition(" ") for tag in each["tags"].split("; ") if tag)
+        numbers = {name: float(each[name]) for name in NUMBERS}
+        yield each | numbers | {"tags": [[name, float(probability)] for name, _, probability in tags]}
+
+
+def _write_parquet(file: IO[bytes], rows: Iterable[Row], columns: tuple[str, ...]) -> None:
+    pa, parquet = _arrow()
+    tag = pa.struct([("name", pa.string()), ("probability", pa.float64())])
+    kinds = dict.fromkeys(NUMBERS, pa.float64()) | {"tags": pa.list_(tag)}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns])
+    rows = iter(rows)
+    with parquet.ParquetWriter(file, schema) as table:
+        while group := list(islice(rows, ROW_GROUP)):
+            table.write_table(pa.Table.from_pylist([_for_arrow(each) for each in group], schema))
+
+
+def _read_parquet(file: IO[bytes]) -> Iterator[Row]:
+    pa, parquet = _arrow()
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(ROW_GROUP):
+            for each in batch.to_pylist():
+                if each.get(UNCORRECTED, "") is None:
+                    del each[UNCORRECTED]
+                yield each | {"tags": [[tag["name"], tag["probability"]] for tag in each["tags"]]}
+    except pa.ArrowException as error:
+        raise ValueError(error) from None
+
+
+def _for_arrow(each: Row) -> Row:
+    tags = [{"name": name, "probability": probability} for name, probability in each["tags"]]
+    path = each["path"].encode("utf-8", "backslashreplace").decode()
+    return each | {"tags": tags, "path": path, "id": Path(path).stem}
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError("Parquet needs pyarrow: pip install pyarrow, or name a .jsonl or .csv") from None
+    return pyarrow, pyarrow.parquet
+
+
+Write = Callable[[IO[bytes], Iterable[Row], tuple[str, ...]], None]
+Read = Callable[[IO[bytes]], Iterator[Row]]
+FORMATS: dict[str, tuple[Write, Read]] = {
+    ".jsonl": (_write_jsonl, _read_jsonl),
+    ".csv": (_write_csv, _read_csv),
+    ".parquet": (_write_parquet, _read_parquet),
+}
+
+
+def _format(path: str | os.PathLike) -> tuple[Write, Read]:
+    if (ending := Path(path).suffix.lower()) not in FORMATS:
+        raise ValueError(f"{path}: choose a name that ends in {', '.join(FORMATS)}")
+    return FORMATS[ending]
