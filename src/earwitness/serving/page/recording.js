@@ -21,6 +21,7 @@ export function open(chosen) {
   player = element(video ? "video" : "audio", { src: job.url, controls: true, preload: "metadata" });
   player.setAttribute("aria-label", `Player of ${job.file.name}`);
   player.onerror = () => note("Your browser cannot play this format; its captions are here all the same.");
+  player.onloadedmetadata = () => player.classList.toggle("unseeable", player.videoWidth === 0);
   player.ontimeupdate = player.onseeked = move;
   player.onplay = () => requestAnimationFrame(follow);
   $("player").replaceChildren(player);
