@@ -41,10 +41,10 @@ def model_faults(model: ModelConfig) -> Iterator[str]:
     yield from _fusion_faults(model)
     yield from _adapter_faults(model)
     yield from _prompt_faults(model)
-    if model.encoder.kind != "conv" and model.encoder.tune == "lora":
-        if strange := [name for name in model.encoder.lora.targets if name not in LORA_TARGETS]:
-            known = ", ".join(LORA_TARGETS)
-            yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
+    lora = model.encoder.lora if model.encoder.kind != "conv" and model.encoder.tune == "lora" else None
+    if lora and (strange := [name for name in lora.targets if name not in LORA_TARGETS]):
+        known = ", ".join(LORA_TARGETS)
+        yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
     if model.fidelity == "released":
         ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
         ours += ["guide"] if model.guide else []

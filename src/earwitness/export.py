@@ -87,7 +87,7 @@ def save_peft(model: AudioCaptioningModel, folder: str | Path) -> list[Path]:
             lora_dropout=lora.dropout,
             target_modules=lora.targets,
             inference_mode=True,
-        ).save_pretrained(target)
+        ).save_pretrained(str(target))
         written.append(target)
     if not written:
         raise CheckpointError("no tower of this model was trained with LoRA: there is no adapter to save")

@@ -142,7 +142,7 @@ def log_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def kaldi_fbank(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Kaldi's log mel filterbank with LAVCap's settings, computed in fp64: in quiet bands fp32 rounding shows.
+    """Kaldi's log mel filterbank with LAVCap's settings, in fp64: in quiet bands fp32 rounding shows.
 
     Symmetric Hann window of 25 ms every 10 ms, pre-emphasis 0.97, the mean of the clip and of every frame
     removed, no dither, no energy, only whole windows, natural logarithm.
