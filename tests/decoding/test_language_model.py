@@ -259,3 +259,50 @@ def test_faults_are_named(causal: CausalLanguageModel, tokenizer: PreTrainedToke
         CausalLanguageModel(
             causal.model, PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
         )
+
+
+SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+ARCHITECTURES = {
+    "llama": SMALL,
+    "qwen2": SMALL | {"num_key_value_heads": 2},
+    "mistral": SMALL | {"num_key_value_heads": 2},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4},
+}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_branches_equal_their_prefixes_one_by_one(
+    model_type: str, attention: str, tokenizer: PreTrainedTokenizerFast, prefix: Embeds
+) -> None:
+    torch.manual_seed(0)
+    config = {"model_type": model_type, "vocab_size": len(tokenizer), "initializer_range": 0.4}
+    config |= {"attn_implementation": attention}
+    language_model = CausalLanguageModel.from_config(config | ARCHITECTURES[model_type], tokenizer)
+    language_model.double().eval()
+    assert language_model.model.config._attn_implementation == attention
+    longer = Embeds(torch.randn(3, 9, 16, dtype=torch.float64), torch.rand(3, 9) > 0.3)
+    ids, mask = language_model.encode_captions(CAPTIONS)
+    tokens: list[int] = []
+    language_model.model.register_forward_pre_hook(
+        lambda _, __, inputs: tokens.append(inputs["inputs_embeds"].shape[1]), with_kwargs=True
+    )
+    with torch.no_grad():
+        both = language_model.branches([prefix, longer], ids, mask)
+        longest = int(longer.mask.sum(1).max())
+        assert tokens == [6 + 10 + longest + 10]  # in one pass, and neither is padded for the other
+        for together, own in zip(both, (prefix, longer), strict=True):
+            for i, caption in enumerate(CAPTIONS):
+                alone = language_model.logits(row(own, i), *language_model.encode_captions([caption]))[0]
+                torch.testing.assert_close(together[i, : len(alone)], alone, atol=1e-4, rtol=0)
+
+
+def test_gradients_of_a_branch_stay_in_it(language_model: LanguageModel, prefix: Embeds) -> None:
+    values = prefix.values.nan_to_num()
+    own, other = (values.clone().requires_grad_() for _ in range(2))
+    ids, mask = language_model.encode_captions(CAPTIONS)
+    first, second = language_model.branches([Embeds(v, prefix.mask) for v in (own, other)], ids, mask)
+    torch.testing.assert_close(first[mask], second[mask])
+    first[mask].square().sum().backward()
+    assert own.grad is not None and own.grad.abs().sum() > 0
+    assert other.grad is None or not other.grad.any()

@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from earwitness.decoding.packing import pack_right, stack_rows
+from earwitness.decoding.packing import hidden_from_each_other, pack_right, stack_rows
 from earwitness.embeds import Embeds, length_mask
 
 
@@ -218,22 +218,27 @@ class CausalLanguageModel(LanguageModel):
     auto_class = AutoModelForCausalLM
 
     def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
-        prefix = pack_right(prefix)
-        table = self.token_table
-        embeddings = torch.cat(
-            [prefix.values.to(table.dtype), self.embed(ids[:, :-1])], 1
-        )  # [B, P + L - 1, D_llm]
-        attended = torch.cat([prefix.mask, mask[:, :-1]], 1)
+        return self.branches([prefix], ids, mask)[0]
+
+    def branches(self, prefixes: Sequence[Embeds], ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """The branches of a clip stand side by side in its row, hidden from one another: one below the other,
+        a short prompt would be padded to the length of a long one and cost as much.
+        """
+        table, length = self.token_table, ids.shape[1]
+        caption = Embeds(self.embed(ids[:, :-1]), mask[:, :-1])
+        parts = [pack_right(prefix) for prefix in prefixes]
+        parts = [Embeds(part.values.to(table.dtype), part.mask).cat(caption) for part in parts]
+        masks = [part.mask for part in parts]
+        ends = torch.tensor([m.shape[1] for m in masks], device=ids.device).cumsum(0)
         output = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=attended.long(),
-            position_ids=(attended.cumsum(1) - 1).clamp(min=0),
+            inputs_embeds=torch.cat([part.values for part in parts], 1),  # [B, sum of P + L - 1, D_llm]
+            attention_mask=masks[0].long() if len(masks) == 1 else hidden_from_each_other(masks, table.dtype),
+            position_ids=torch.cat([(m.cumsum(1) - 1).clamp(min=0) for m in masks], 1),
             use_cache=False,
-            logits_to_keep=ids.shape[
-                1
-            ],  # the head is applied where a caption token is predicted, not over the prefix
+            # the head is applied where a caption token is predicted, not over the prefixes
+            logits_to_keep=(ends[:, None] - torch.arange(length, 0, -1, device=ids.device)).flatten(),
         )
-        return output.logits
+        return output.logits.split(length, 1)
 
     def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
         prefix = pack_right(prefix)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from earwitness.embeds import Embeds
 
@@ -32,6 +33,24 @@ def stack_rows(batches: Sequence[Embeds]) -> Embeds:
     longest = max(x.mask.shape[1] for x in batches)
     padded = [_lengthened(x, longest) for x in batches]
     return Embeds(torch.cat([x.values for x in padded]), torch.cat([x.mask for x in padded]))
+
+
+def hidden_from_each_other(masks: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Attention over several sequences that share a row: bool [B, N_k] each -> additive [B, 1, N, N].
+
+    0 where a token of the same sequence may be read, that is itself and the real ones before it; elsewhere
+    the lowest number of `dtype`.
+    """
+    real = torch.cat(list(masks), 1)  # [B, N]
+    size = torch.arange(real.shape[1], device=real.device)
+    bounds = torch.tensor([m.shape[1] for m in masks], device=real.device).cumsum(0)
+    own = torch.bucketize(size, bounds, right=True)  # which sequence a position belongs to
+    earlier = (own[:, None] == own) & (size[:, None] > size)  # [N, N], of query and key
+    readable = (earlier & real[:, None]) | (size[:, None] == size)
+    lowest = torch.finfo(dtype).min
+    return torch.zeros(readable.shape, dtype=dtype, device=real.device).masked_fill(~readable, lowest)[
+        :, None
+    ]
 
 
 def choose_rows(first: Sequence[bool], a: Embeds, b: Embeds) -> Embeds:
