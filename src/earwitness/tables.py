@@ -66,6 +66,16 @@ def read_rows(path: str | os.PathLike) -> Iterator[Row]:
             raise ValueError(f"{path} is no table of captions ({error})") from None
 
 
+def is_table(path: str | os.PathLike) -> bool:
+    """Whether this is a file that begins as `write_rows` writes them. Raises OSError."""
+    if Path(path).suffix.lower() not in FORMATS:
+        return False
+    try:
+        return next(read_rows(path), None) is not None
+    except ValueError:
+        return False
+
+
 def _check(columns: Iterable[str]) -> None:
     if set(columns) - {UNCORRECTED} != set(COLUMNS):
         raise ValueError("its columns are others")

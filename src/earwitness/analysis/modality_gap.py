@@ -74,6 +74,8 @@ def umap_picture(embedded: Embedded, path: Path) -> None:
 
     Raises ImportError that says what to install.
     """
+    from earwitness.analysis.plots import new_figure
+
     try:
         from umap import UMAP
     except ImportError:
@@ -81,7 +83,8 @@ def umap_picture(embedded: Embedded, path: Path) -> None:
     points = torch.cat([embedded.audio, embedded.text]).numpy()
     neighbours = max(2, min(15, len(points) - 1))
     layout = UMAP(n_neighbors=neighbours, random_state=0, init="random").fit_transform(points)
-    figure, axes = _figure((5.0, 4.5))
+    figure = new_figure((5.0, 4.5))
+    axes = figure.add_subplot()
     halves = zip(COLOURS.items(), (layout[: len(embedded.audio)], layout[len(embedded.audio) :]))
     for (name, colour), half in halves:
         axes.scatter(half[:, 0], half[:, 1], s=6, c=colour, label=name, alpha=0.6, linewidths=0)
@@ -93,7 +96,10 @@ def umap_picture(embedded: Embedded, path: Path) -> None:
 
 def plan_picture(plan: NDArray[np.float32], path: Path, title: str) -> None:
     """A transport plan [N_a, N_v] as an image: sound tokens down, frames across."""
-    figure, axes = _figure((4.5, 4.5))
+    from earwitness.analysis.plots import new_figure
+
+    figure = new_figure((4.5, 4.5))
+    axes = figure.add_subplot()
     image = axes.imshow(plan, aspect="auto", cmap="viridis", interpolation="nearest")
     axes.set(xlabel="frame", ylabel="sound token", title=title)
     figure.colorbar(image, label="share of the mass")
@@ -126,14 +132,3 @@ def _clip(row: Row, model: AudioCaptioningModel, sampler: FrameSampler | None) -
 def _real(plan: NDArray[np.float32]) -> NDArray[np.float32]:
     """Without the rows and columns of padding, which carry no mass."""
     return plan[plan.sum(1) > 0][:, plan.sum(0) > 0]
-
-
-def _figure(size: tuple[float, float]) -> tuple[Any, Any]:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("pictures need matplotlib: pip install 'earwitness[plots]'") from None
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()

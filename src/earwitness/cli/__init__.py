@@ -14,6 +14,7 @@ import earwitness
 # Command -> the module that holds it, as a function of the same name or, with subcommands, as `app`.
 COMMANDS = {
     "caption": "earwitness.cli.caption",
+    "search": "earwitness.cli.search",
     "presets": "earwitness.cli.presets",
     "score": "earwitness.cli.score",
     "evaluate": "earwitness.cli.evaluate",

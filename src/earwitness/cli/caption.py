@@ -109,6 +109,8 @@ def caption(
     failures: dict[str, str] = {}  # file -> why it has no caption
     told: list[str] = []  # what to say at the end
     try:
+        if rerank and beams < 2:
+            raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         share = _share()
         files = [file for file in _find(paths, recursive, failures) if share.has(file)]
         outputs = choose_outputs(
@@ -136,7 +138,11 @@ def caption(
             _caption(todo, outputs, failures, told, load, engine, options)
         for output in outputs:
             output.close()
-    except (ValueError, OSError) as error:  # what can be mended: a path, a checkpoint, an option, a full disk
+    except (
+        ValueError,
+        OSError,
+        ImportError,
+    ) as error:  # what can be mended: a path, a checkpoint, an option, a full disk
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
     _report(len(files), len(fresh), told, failures)

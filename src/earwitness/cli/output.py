@@ -174,8 +174,10 @@ def choose_outputs(
     elif out is not None:
         raise OutputError(f"--out {out}: choose a name that ends in {', '.join((*FORMATS, *WRITERS))}")
     if plot is not None:
-        from earwitness.analysis.plots import plot_timeline
+        from earwitness.analysis.plots import PICTURES, plot_timeline
 
+        if plot.suffix.lower() not in PICTURES:
+            raise OutputError(f"--plot {plot}: choose a name that ends in {', '.join(PICTURES)}")
         outputs.append(file_output(plot, files, plot_timeline))
     return outputs or [Table()]
 

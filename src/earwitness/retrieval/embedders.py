@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from earwitness.whole_files import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,16 +124,20 @@ def embed_text(
     embedder: Embedder, texts: Sequence[str], dtype: str, kept: Path | None = None
 ) -> NDArray[np.floating]:
     """Unit vectors of texts, [N, D] of `dtype`; in the folder `kept` they are kept for the next time."""
-    if kept is None:
-        return unit(embedder.embed_text(texts)).astype(dtype)
-    key = json.dumps([embedder.name, dtype, *texts]).encode()
-    file = kept / f"{hashlib.sha256(key).hexdigest()[:32]}.npy"
+    key = [embedder.name, dtype, *texts]
+    return kept_vectors(kept, key, lambda: unit(embedder.embed_text(texts)).astype(dtype))
+
+
+def kept_vectors(
+    folder: Path | None, key: Sequence[str], compute: Callable[[], NDArray[np.floating]]
+) -> NDArray[np.floating]:
+    """What `compute` gave when it was called with this key and folder before; else what it gives now."""
+    if folder is None:
+        return compute()
+    file = folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npy"
     if not file.is_file():
-        kept.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".part")
-        with partial.open("wb") as out:
-            np.save(out, embed_text(embedder, texts, dtype))
-        partial.replace(file)
+        with written_whole(file) as out:
+            np.save(out, compute())
     return np.load(file, allow_pickle=False)
 
 

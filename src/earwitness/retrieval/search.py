@@ -1,0 +1,125 @@
+"""Search: which stretches of which recordings answer a query in words.
+
+    search_table("dog barking far away", Path("captions.jsonl"), 10)  # by the words of captions and tags
+    search_store("dog barking far away", CaptionDatastore.load("store"), 10)  # by what they mean
+
+A store's clips are named by path and time where they are stretches of recordings, as a media fragment of W3C
+is: "film.mp4#t=12.5,20".
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from earwitness.media import MediaError, load_audio
+from earwitness.retrieval.bm25 import best, bm25_scores
+from earwitness.retrieval.embedders import Embedder, kept_vectors
+from earwitness.tables import Row, read_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from earwitness.retrieval.datastore import CaptionDatastore
+
+log = logging.getLogger("earwitness")
+
+FRAGMENT = re.compile(r"(.*)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.S)
+RATE = 48_000  # Hz, at which CLAP listens
+PART = 64  # sounds embedded between two savings
+
+
+class Found(NamedTuple):
+    """score: BM25's, or the cosine with the query. start, end: s; None where the store knows no time."""
+
+    path: str
+    start: float | None
+    end: float | None
+    caption: str
+    score: float
+
+
+def search_table(query: str, path: Path, count: int) -> list[Found]:
+    """The rows of a table of captions whose caption and tags match best by BM25; fewer if fewer match.
+
+    The table is read twice and never held. Raises ValueError, OSError.
+    """
+    scores = bm25_scores(query, map(_words, read_rows(path)))
+    ranked = best(scores, count)
+    wanted = set(ranked)
+    rows = {number: row for number, row in enumerate(read_rows(path)) if number in wanted}
+    return [
+        Found(r["path"], r["start"], r["end"], r["caption"], scores[i]) for i in ranked for r in [rows[i]]
+    ]
+
+
+def search_store(query: str, store: CaptionDatastore, count: int) -> list[Found]:
+    """The captions, or the sounds if the store was made of sounds, nearest to the query."""
+    (found,) = store.retrieve(store.embedder.embed_text([query]), count)
+    return [Found(*place_of(each.clip_id), each.caption, each.score) for each in found]
+
+
+def clip_id(row: Row) -> str:
+    """The name of a table's row in a store."""
+    return f"{row['path']}#t={row['start']:.10g},{row['end']:.10g}"
+
+
+def place_of(name: str) -> tuple[str, float | None, float | None]:
+    """(path, start, end) of a clip that `clip_id` named; of any other its name alone."""
+    found = FRAGMENT.fullmatch(name)
+    return (found[1], float(found[2]), float(found[3])) if found else (name, None, None)
+
+
+def store_of_sounds(
+    captions: Sequence[str],
+    clip_ids: Sequence[str],
+    embedder: Embedder,
+    *,
+    kept: Path | None = None,
+    progress: Callable[[int], object] = lambda count: None,
+) -> CaptionDatastore:
+    """As `CaptionDatastore.build`, but with the embeddings of the clips' sounds.
+
+    Sounds that cannot be heard are logged and left out. Raises ValueError if none is left.
+    """
+    from earwitness.retrieval.datastore import CaptionDatastore
+
+    parts = []
+    for first in range(0, len(clip_ids), PART):
+        embed = partial(_embed_sounds, embedder, part := clip_ids[first : first + PART])
+        parts.append(kept_vectors(kept, [embedder.name, "sounds", *part], embed))
+        progress(len(part))
+    vectors = np.concatenate(parts)
+    heard = np.flatnonzero(~np.isnan(vectors).any(1))
+    if not len(heard):
+        raise ValueError("none of the sounds can be heard: are the paths those of this machine?")
+    rows = [captions[i] for i in heard], [clip_ids[i] for i in heard]
+    return CaptionDatastore(*rows, vectors[heard], embedder=embedder)
+
+
+def _embed_sounds(embedder: Embedder, clip_ids: Sequence[str]) -> NDArray[np.float32]:
+    """Unit vectors [N, D]; NaN where a clip cannot be heard."""
+    heard = dict(_loaded(clip_ids))
+    vectors = embedder.embed_audio(list(heard.values()), RATE)
+    rows = np.full((len(clip_ids), vectors.shape[1]), np.nan, np.float32)
+    rows[list(heard)] = vectors
+    return rows
+
+
+def _loaded(clip_ids: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for number, name in enumerate(clip_ids):
+        path, start, end = place_of(name)
+        try:
+            yield number, load_audio(path, RATE, start=start or 0.0, end=end).waveform
+        except MediaError as error:
+            log.warning("%s", error)
+
+
+def _words(row: Row) -> str:
+    return " ".join([row["caption"], *(name for name, _ in row["tags"])])
