@@ -1,6 +1,6 @@
 """Training steps of the four systems: clips a second, memory, share of the limit, and what their parts cost.
 
-    python -m benchmarks training7b [--shape 7b|small|tiny] [--batch 32] [--checkpointing]
+    python -m benchmarks training7b [--shape 7b|small|tiny] [--batch 32] [--checkpointing] [--threads 1]
 
 At shape 7b (the default on a GPU) the frozen base is bfloat16 and LoRA fp32 under autocast; elsewhere all is
 fp32. Weights are random. The baseline of DistillCaps is its step written plainly: each branch by itself, from
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -76,7 +77,8 @@ def system_row(preset: str, options: argparse.Namespace, rate: float) -> list[Ro
         steps |= single_branches(model, inputs)
     if preset == "lavcap":
         steps["transport"] = transport(model, inputs)
-    times = side_by_side(options.repeats, **steps)
+    clock = time.process_time if device == "cpu" and options.threads == 1 else time.perf_counter
+    times = side_by_side(options.repeats, clock, **steps)
     plain = times["student"] + times["informed"] if informed else None
     baseline = plain and options.batch / plain
     wanted = WANTED.get(preset, "")
@@ -124,9 +126,11 @@ def main() -> None:
     parser.add_argument("--shape", default="7b" if gpu else "tiny")
     parser.add_argument("--batch", type=int, default=32 if gpu else 4)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="one thread counts the processor's own time")
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--systems", nargs="+", default=["lamb", "loae", "lavcap", "distillcaps"])
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     options.device = "cuda" if gpu else "cpu"
     options.dtype = torch.bfloat16 if gpu else torch.float32
     rate = matmul_rate(options.device, options.dtype)

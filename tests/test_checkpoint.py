@@ -57,7 +57,7 @@ def test_half_precision_for_shipping(tiny_model, tmp_path):
         (lambda t: t.update(stray=torch.zeros(2)), "unexpected stray"),
         (
             lambda t: t.update({"encoder.tag_head.bias": torch.zeros(3)}),
-            r"encoder.tag_head.bias is \[3\], the config says \[8\]",
+            r"encoder.tag_head.bias is \[3\] instead of \[8\]",
         ),
     ],
 )

@@ -17,16 +17,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 # above them, rooms of one level may not, except those that are named together with "+": they are one room.
 LEVELS: list[list[str]] = [
     [
-        "embeds+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
-        "+video+devices+captions+subtitles+sound_cues+sound_subtitles+tables+whole_files+reading_ahead"
-        "+presets+assets"
+        "embeds+weights+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
+        "+video+devices+captions+subtitles+sound_cues+sound_subtitles+tables+sharded_table+whole_files+reading_ahead"
+        "+progress+presets+assets"
     ],
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
     [
         "config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"
     ],
-    ["captioner+clips+segmentation"],
+    ["captioner+async_captioner+clips+segmentation"],
     ["training", "analysis", "serving", "archive"],
     ["cli"],
 ]

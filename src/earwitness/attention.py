@@ -58,6 +58,18 @@ class FeedForwardLayer(nn.Module):
         return self.norm(x + F.dropout(self.down(F.gelu(self.up(x))), self.dropout, self.training))
 
 
+class ReadingLayer(nn.Module):
+    """x reads a context, or itself: an AttentionLayer and a FeedForwardLayer, [B, N, dim] -> [B, N, dim]."""
+
+    def __init__(self, *, dim: int, heads: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.attention = AttentionLayer(dim=dim, heads=heads, dropout=dropout)
+        self.feed_forward = FeedForwardLayer(dim=dim, hidden=4 * dim, dropout=dropout)
+
+    def forward(self, x: Tensor, context: Embeds) -> Tensor:
+        return self.feed_forward(self.attention(x, context))
+
+
 class QueryLayer(nn.Module):
     """Queries look at one another, then at the context: [B, Q, dim] -> [B, Q, dim]."""
 

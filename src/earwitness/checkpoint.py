@@ -22,12 +22,9 @@ from earwitness.build import build_model, towers
 from earwitness.config import ConfigError, ModelConfig, validated
 from earwitness.config_checks import part_fidelity
 from earwitness.model import AudioCaptioningModel
+from earwitness.weights import CheckpointError, copy_weights
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be loaded as it is; the message names the folder and the tensors."""
 
 
 def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
@@ -142,17 +139,4 @@ def fill(model: AudioCaptioningModel, tensors: Mapping[str, Tensor], source: str
 
     source: where they are from, for the message.
     """
-    wanted = trained_tensors(model)
-    faults = [f"missing {n}" for n in wanted if n not in tensors]
-    faults += [f"unexpected {n}" for n in tensors if n not in wanted]
-    faults += [
-        f"{n} is {list(t.shape)}, the config says {list(wanted[n].shape)}"
-        for n, t in tensors.items()
-        if n in wanted and t.shape != wanted[n].shape
-    ]
-    if faults:
-        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        raise CheckpointError(f"{source} does not fit the config: {shown}")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            wanted[name].copy_(tensor)
+    copy_weights(tensors, trained_tensors(model), source)

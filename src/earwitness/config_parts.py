@@ -68,7 +68,7 @@ class TransformerSizes(Tower):
     depth: int | None = Field(None, ge=1)
     heads: int | None = Field(None, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    front_end: Literal["log_mel", "fbank", "padded_fbank"] = "log_mel"
+    front_end: Literal["log_mel", "batch_log_mel", "fbank", "padded_fbank"] = "log_mel"
 
     @model_validator(mode="after")
     def _sizes_are_known(self) -> TransformerSizes:

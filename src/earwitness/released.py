@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from earwitness import tuning
 from earwitness.adapters.fft import fft_state_from_released
 from earwitness.adapters.qformer import qformer_state_from_released
-from earwitness.checkpoint import CheckpointError, trained_tensors
+from earwitness.checkpoint import trained_tensors
 from earwitness.encoders.checkpoints import from_lavcap as ced_from_lavcap
 from earwitness.encoders.checkpoints import from_original as ced_from_original
 from earwitness.encoders.checkpoints import read_state
 from earwitness.model import AudioCaptioningModel
+from earwitness.weights import CheckpointError, copy_weights
 
 State = dict[str, Tensor]
 
@@ -81,19 +81,7 @@ def fill_released(
     # Checkpoints of trained parameters alone lack the batch norm's statistics: those of the source then stay.
     optional = tuning.STATISTICS if model.config.encoder.source is not None else ()
     needed = [name for name in trained_tensors(model) if not name.endswith(optional)]
-    faults = [f"missing {name}" for name in needed if name not in converted]
-    faults += [f"unexpected {name}" for name in converted if name not in own]
-    faults += [
-        f"{name} is {list(tensor.shape)}, the config says {list(own[name].shape)}"
-        for name, tensor in converted.items()
-        if name in own and tensor.shape != own[name].shape
-    ]
-    if faults:
-        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        raise CheckpointError(f"{source} does not fit the model: {shown}")
-    with torch.no_grad():
-        for name, tensor in converted.items():
-            own[name].copy_(tensor)
+    copy_weights(converted, own, source, needed=needed)
     return model.eval()
 
 

@@ -55,6 +55,7 @@ def dry(**changes) -> argparse.Namespace:
         "device": "cpu",
         "dtype": torch.float32,
         "repeats": 1,
+        "threads": 1,
         "batch": 1,
         "batches": [1],
     }

@@ -26,7 +26,7 @@ def paper() -> CedEncoder:
 
 @pytest.fixture(scope="module")
 def released() -> CedEncoder:
-    return load_ced(WEIGHTS, fidelity="released")
+    return load_ced(WEIGHTS, fidelity="released", front_end="batch_log_mel")
 
 
 @pytest.fixture

@@ -57,7 +57,10 @@ def test_ill_fitting_weights_are_refused_by_name(tmp_path):
     broken = {**state, "stranger": torch.zeros(1), "norm.bias": torch.zeros(7)}
     del broken["blocks.2.norm1.weight"]
     save_file(broken, path)
-    with pytest.raises(ValueError, match=r"(?s)missing: blocks.2.norm1.weight.*: stranger.*shape of norm.b"):
+    with pytest.raises(
+        ValueError,
+        match=r"missing blocks.2.norm1.weight; unexpected stranger; norm.bias is \[7\] instead of \[192\]",
+    ):
         load_ced(path)
     save_file({**state, "front_end.0.mel_scale.fb": 2 * state["front_end.0.mel_scale.fb"]}, path)
     with pytest.raises(ValueError, match=r"mel_scale\.fb of the checkpoint differs"):

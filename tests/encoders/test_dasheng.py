@@ -72,7 +72,7 @@ def test_both_published_layouts_load_the_same_encoder(tmp_path, encoder):
 
 
 def test_the_weights_of_a_tagger_are_refused():
-    with pytest.raises(ValueError, match=r"unexpected: head\.0\.weight"):
+    with pytest.raises(ValueError, match=r"unexpected head\.0\.weight"):
         load_dasheng(GOLDEN / "ced_small.safetensors")
 
 

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from earwitness import features
 from earwitness.build import build_model
 from earwitness.config import Losses, ModelConfig
 from earwitness.released import LAYOUTS, fill_released
@@ -34,6 +33,7 @@ LLAMA = {
     "tie_word_embeddings": False,
 }
 CED = {"kind": "ced", "dim": 64, "depth": 2, "heads": 2}
+HEARING = {"front_end": "batch_log_mel"}  # of LOAE and DistillCaps
 QFORMER = {"kind": "qformer", "hidden": 64, "heads": 4, "feed_forward": 128}
 
 
@@ -112,15 +112,9 @@ def losses(released: Released, batch: dict[str, Any], **weights: float) -> dict[
 
 
 def heard() -> dict[str, Tensor]:
-    """The clips that LOAE and DistillCaps were both given, as their front end hears them.
-
-    torchaudio's floor, 120 dB below the loudest value, is that of the whole batch there; this package never
-    does that, so the clips go in as features.
-    """
+    """The clips that LOAE and DistillCaps were both given."""
     audios = torch.from_numpy(np.load(FOLDER / "loae_e2e.npz")["audios"])
-    db = features.power_to_db(features.power_mel(audios), top_db=None)
-    log_mel = db.clamp(min=db.max().item() - features.TOP_DB)
-    return {"log_mel": log_mel, "frames": torch.full((len(db),), db.shape[-1])}
+    return {"waveforms": audios, "lengths": torch.full((len(audios),), audios.shape[1])}
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ RETRIEVED = [
 def distillcaps(systems):
     prompt = "Describe the detail of this audio:<audio>\n---\nDetailed: "
     config = {
-        "encoder": {**systems.CED, "tune": "freeze"},
+        "encoder": {**systems.CED, **systems.HEARING, "tune": "freeze"},
         "adapter": [{"kind": "fft"}, systems.QFORMER],
         "language_model": {"config": systems.LLAMA, **systems.LORA},
         "prompt": f"<bos>{prompt}",

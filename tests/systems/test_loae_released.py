@@ -11,7 +11,7 @@ PROMPT = "<bos>Describe the detail of this audio:<audio>\n---\nDetailed: "
 @pytest.fixture(scope="module")
 def loae(systems):
     config = {
-        "encoder": {**systems.CED, **systems.LORA},
+        "encoder": {**systems.CED, **systems.HEARING, **systems.LORA},
         "adapter": [systems.QFORMER],
         "language_model": {"config": systems.LLAMA, **systems.LORA},
         "prompt": PROMPT,

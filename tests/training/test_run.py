@@ -79,7 +79,7 @@ def test_a_later_run_starts_from_an_earlier_one(clip_recipe, runs, tmp_path):
         run(data | {"only": ["finetune"], "init": str(tmp_path / start)}, out)
         assert furthest(tmp_path / "both" / "1-finetune", out / "1-finetune") == 0
     data["model"]["adapter"] = [{"kind": "linear"}]
-    with pytest.raises(CheckpointError, match=r"first does not fit the config: unexpected adapter.fusion"):
+    with pytest.raises(CheckpointError, match=r"first does not fit: unexpected adapter.fusion"):
         run(data | {"only": ["finetune"], "init": str(tmp_path / "first")}, tmp_path / "third")
     with pytest.raises(ValueError, match="only: there is no stage tune"):
         Preset.model_validate(data | {"only": ["tune"]})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from earwitness.weights import copy_weights
 
 ERRORS = ("add_tail", "repeat_event", "repeat_adv", "remove_conj", "remove_verb", "error")
 """What the six probabilities say; the last, "error", is the one that thresholds are set on."""
@@ -81,7 +83,7 @@ class ErrorDetector(nn.Module):
         detector = cls(AutoModel.from_config(config), tokenizer)
         # Older releases of transformers kept this counter among the weights.
         state = {k: v for k, v in checkpoint["state_dict"].items() if k != "encoder.embeddings.position_ids"}
-        _load_exactly(detector, state, path)
+        copy_weights(state, detector.state_dict(), path)
         return detector.eval()
 
 
@@ -103,17 +105,3 @@ def _read(path: str | Path) -> dict[str, Any]:
     if checkpoint["num_classes"] != len(ERRORS):
         raise ValueError(f"{path} tells {checkpoint['num_classes']} errors apart, not {len(ERRORS)}")
     return checkpoint
-
-
-def _load_exactly(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
-    own = module.state_dict()
-    wrong = [f"{name} (missing)" for name in own.keys() - state.keys()]
-    wrong += [f"{name} (unexpected)" for name in state.keys() - own.keys()]
-    wrong += [
-        f"{name} ({tuple(state[name].shape)}, expected {tuple(own[name].shape)})"
-        for name in own.keys() & state.keys()
-        if own[name].shape != state[name].shape
-    ]
-    if wrong:
-        raise ValueError(f"{path} does not fit the encoder: {', '.join(sorted(wrong))}")
-    module.load_state_dict(dict(state))

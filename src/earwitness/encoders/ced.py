@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,9 @@ from torch.nn import functional as F
 
 from earwitness import features
 from earwitness.embeds import Embeds
-from earwitness.encoders.checkpoints import (
-    convert,
-    find_weights,
-    infer_sizes,
-    load_exactly,
-    read_config,
-    read_state,
-    resize_time_positions,
-)
-from earwitness.encoders.spectrogram import SpectrogramEncoder, log_mel_front_end
+from earwitness.encoders.checkpoints import read_published, resize_time_positions
+from earwitness.encoders.spectrogram import SpectrogramEncoder
+from earwitness.weights import copy_weights
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"dim": 192, "depth": 12, "heads": 3},
@@ -41,45 +35,27 @@ PATCH = (16, 16)  # mel bins, frames: 4 bands, 6.25 steps a second
 class CedEncoder(SpectrogramEncoder):
     """Waveforms [B, S] -> Embeds with 4 x 6.25 tokens a second (10 s: 248), and AudioSet tags.
 
-    dim, depth, heads: see SIZES. chunk_frames: frames attended to at once. A chunk of 1012 frames has 63
-    steps, which leave its last 4 frames unheard; a multiple of 16 (1008) leaves none.
-    classes: of the tagging head; AudioSet's have names, in `tag_names`. front_end: "log_mel" (what CED was
-    trained on), "fbank" or "padded_fbank" (LAVCap). token_order: "frequency" (as published), "time", or
-    "band_average" (one token a step). fidelity: "paper" masks padding and encodes every chunk; "released"
-    does neither (see `released_chunks`), attends to padding as to sound, and lets BatchNorm drift even when
-    frozen.
+    body: dim, depth, heads (see SIZES) and the others of SpectrogramEncoder. chunk_frames: frames attended to
+    at once. A chunk of 1012 frames has 63 steps, which leave its last 4 frames unheard; a multiple of 16
+    (1008) leaves none. classes: of the tagging head; AudioSet's have names, in `tag_names`. fidelity: "paper"
+    masks padding and encodes every chunk; "released" does neither (see `released_chunks`), attends to padding
+    as to sound, and lets BatchNorm drift even when frozen.
     """
 
     def __init__(
         self,
         *,
-        dim: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
         chunk_frames: int = CHUNK_FRAMES,
         classes: int = CLASSES,
-        front_end: str = "log_mel",
-        token_order: str = "frequency",
         fidelity: str = "paper",
+        **body: Any,
     ) -> None:
-        super().__init__(
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            patch=PATCH,
-            chunk_frames=chunk_frames,
-            mlp_ratio=mlp_ratio,
-            dropout=dropout,
-            front_end=front_end,
-            token_order=token_order,
-        )
+        super().__init__(patch=PATCH, chunk_frames=chunk_frames, **body)
         if fidelity not in ("paper", "released"):
             raise ValueError(f"fidelity must be 'paper' or 'released', got {fidelity!r}")
         self.fidelity = fidelity
         self.tag_names: list[str] = list(audioset_classes()) if classes == CLASSES else []
-        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, classes))
+        self.head = nn.Sequential(nn.LayerNorm(self.dim), nn.Linear(self.dim, classes))
         if fidelity == "released":
             self.init_bn = nn.BatchNorm1d(features.N_MELS, momentum=0.01)
 
@@ -87,11 +63,6 @@ class CedEncoder(SpectrogramEncoder):
         """As nn.Module.train; a frozen encoder stays in evaluation mode, except in released fidelity."""
         nn.Module.train(self, mode and not (self.frozen and self.fidelity == "paper"))
         return self
-
-    def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As SpectrogramEncoder.hear; released fidelity takes zero padding for sound."""
-        heedless = self.fidelity == "released" and self.front_end is log_mel_front_end
-        return super().hear(waveforms, None if heedless else lengths)
 
     def encode_log_mel(self, log_mel: Tensor, frame_lengths: Tensor | None = None) -> Embeds:
         """As forward, from features [B, 64, F] and their real frames [B] (default: all)."""
@@ -157,19 +128,16 @@ def load_ced(
     """A CedEncoder with published weights, in evaluation mode; all published layouts are understood.
 
     path_or_name: a weight file, a folder, a hub name ("mispeech/ced-base") or a key of SIZES ("base").
-    heads: default dim / 64, as in every published size. chunk_frames: default what the weights were made
-    for; another number stretches the table of time positions. The others: see CedEncoder.
-    Raises FileNotFoundError, or ValueError naming every tensor that does not fit.
+    heads: default as in the published size of that width, else dim / 64. chunk_frames: default what the
+    weights were made for; another number stretches the table of time positions. The others: see CedEncoder.
+    Raises FileNotFoundError, or ValueError naming the tensors that do not fit.
     """
-    weights = find_weights(HUB_NAME.format(path_or_name) if path_or_name in SIZES else path_or_name)
-    state = convert(read_state(weights))
-    sizes = infer_sizes(state)
+    weights, state, sizes = read_published(path_or_name, HUB_NAME, SIZES)
     stored_steps = state["time_pos_embed"].shape[-1] if "time_pos_embed" in state else 0
     stored_frames = CHUNK_FRAMES if stored_steps == CHUNK_FRAMES // PATCH[1] else stored_steps * PATCH[1]
     encoder = CedEncoder(
-        **sizes,
+        **sizes | ({"heads": heads} if heads else {}),
         classes=len(state["head.1.bias"]) if "head.1.bias" in state else CLASSES,
-        heads=heads or read_config(weights).get("num_heads") or max(1, sizes["dim"] // 64),
         chunk_frames=chunk_frames or stored_frames or CHUNK_FRAMES,
         front_end=front_end,
         token_order=token_order,
@@ -177,5 +145,5 @@ def load_ced(
     )
     if chunk_frames and stored_steps:
         state = resize_time_positions(state, encoder.steps)
-    load_exactly(encoder, state, weights)
+    copy_weights(state, encoder.state_dict(), weights)
     return encoder.eval()

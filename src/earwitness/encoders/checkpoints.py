@@ -7,12 +7,12 @@ Nothing is filled in silently: a tensor that is missing, unexpected or of anothe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from earwitness import features
@@ -20,6 +20,7 @@ from earwitness import features
 State = dict[str, Tensor]
 
 WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pt")  # in order of preference
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 WRAPPERS = ("model", "state_dict")  # keys under which training scripts store the tensors
 
 
@@ -32,9 +33,14 @@ def find_weights(path_or_name: str | Path) -> Path:
         for name in WEIGHT_NAMES:
             if (path / name).is_file():
                 return path / name
-        raise FileNotFoundError(f"{path} holds none of {', '.join(WEIGHT_NAMES)}")
+        others = [file for file in path.iterdir() if file.suffix in SUFFIXES]  # under the name of a release
+        if len(others) == 1:
+            return others[0]
+        raise FileNotFoundError(
+            f"{path} holds none of {', '.join(WEIGHT_NAMES)}, nor a single other weight file"
+        )
     name = str(path_or_name)
-    if path.is_absolute() or path.suffix in (".pt", ".bin", ".safetensors") or name.count("/") != 1:
+    if path.is_absolute() or path.suffix in SUFFIXES or name.count("/") != 1:
         raise FileNotFoundError(f"{name} is neither a file, nor a folder, nor a hub name like owner/model")
     from huggingface_hub import snapshot_download
 
@@ -134,16 +140,24 @@ def check_front_end(state: State) -> None:
             raise ValueError(f"{key} of the checkpoint differs from this package's log-mel front end")
 
 
-def infer_sizes(state: State) -> dict[str, int]:
-    """dim and depth of a converted state dict; the number of heads is not stored in weights."""
-    try:
-        dim = len(state["patch_embed.bias"])
-    except KeyError:
-        raise ValueError(
-            f"no patch_embed.bias; not an audio encoder's weights: {sorted(state)[:5]} ..."
-        ) from None
+def read_published(
+    path_or_name: str | Path, hub_name: str, sizes: Mapping[str, Mapping[str, int]]
+) -> tuple[Path, State, dict[str, int]]:
+    """Where the weights lie, the tensors under this package's names, and dim, depth, heads of the encoder.
+
+    path_or_name: as for `find_weights`, or a key of `sizes`, the published ones, which stands in hub_name's
+    braces. Weights do not tell their number of heads: it is that of the config.json beside them, or of the
+    published size of this width, or dim / 64.
+    """
+    weights = find_weights(hub_name.format(path_or_name) if path_or_name in sizes else path_or_name)
+    state = convert(read_state(weights))
+    if "patch_embed.bias" not in state:
+        raise ValueError(f"no patch_embed.bias; not an audio encoder's weights: {sorted(state)[:5]} ...")
+    dim = len(state["patch_embed.bias"])
     depth = 1 + max((int(key.split(".")[1]) for key in state if key.startswith("blocks.")), default=-1)
-    return {"dim": dim, "depth": depth}
+    published = {size["dim"]: size["heads"] for size in sizes.values()}
+    heads = read_config(weights).get("num_heads") or published.get(dim, max(1, dim // 64))
+    return weights, state, {"dim": dim, "depth": depth, "heads": heads}
 
 
 def resize_time_positions(state: State, steps: int) -> State:
@@ -153,18 +167,3 @@ def resize_time_positions(state: State, steps: int) -> State:
         return state
     stretched = F.interpolate(table[:, :, 0], size=steps, mode="linear", align_corners=False)
     return {**state, "time_pos_embed": stretched[:, :, None]}
-
-
-def load_exactly(module: nn.Module, state: State, source: str | Path) -> None:
-    """load_state_dict, but missing, unexpected and mis-shaped tensors are one ValueError naming them all."""
-    own = module.state_dict()
-    faults = [f"missing: {key}" for key in own if key not in state]
-    faults += [f"unexpected: {key}" for key in state if key not in own]
-    faults += [
-        f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if faults:
-        raise ValueError(f"{source} does not fit the encoder:\n  " + "\n  ".join(faults))
-    module.load_state_dict(state)

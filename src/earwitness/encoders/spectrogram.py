@@ -25,6 +25,15 @@ def log_mel_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
     return features.log_mel(waveforms, lengths), features.frame_counts(lengths)
 
 
+def batch_log_mel_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """As the released code of LOAE and DistillCaps: padding is sound, one floor holds for the whole batch.
+
+    It lies 120 dB below the loudest value of any clip, so that a clip changes with its batch mates.
+    """
+    db = features.power_to_db(features.power_mel(waveforms), top_db=None)
+    return db.clamp(min=db.max() - features.TOP_DB), torch.full_like(lengths, db.shape[-1])
+
+
 def fbank_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Waveforms [B, S], lengths [B] -> normalised Kaldi filterbank [B, 64, F], frames [B]."""
     fbank = features.kaldi_fbank(waveforms, lengths)
@@ -41,6 +50,7 @@ def padded_fbank_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, 
 
 FRONT_ENDS: dict[str, FrontEnd] = {
     "log_mel": log_mel_front_end,
+    "batch_log_mel": batch_log_mel_front_end,
     "fbank": fbank_front_end,
     "padded_fbank": padded_fbank_front_end,
 }

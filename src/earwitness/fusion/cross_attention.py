@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from earwitness.attention import AttentionLayer, FeedForwardLayer, initialise_as_bert
+from earwitness.attention import ReadingLayer, initialise_as_bert
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import visual_projection
-
-
-class CrossAttentionLayer(nn.Module):
-    """LN(x + MHA(x, y)), then the feed-forward part: [B, N, dim] reads Embeds [B, M, dim] -> [B, N, dim]."""
-
-    def __init__(self, *, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = AttentionLayer(dim=dim, heads=heads, dropout=dropout)
-        self.feed_forward = FeedForwardLayer(dim=dim, hidden=4 * dim, dropout=dropout)
-
-    def forward(self, x: Tensor, context: Embeds) -> Tensor:
-        return self.feed_forward(self.attention(x, context))
 
 
 class CrossAttention(nn.Module):
@@ -40,7 +28,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.visual_projection = visual_projection(dim, dim_visual)
         self.audio_layers, self.visual_layers = (
-            nn.ModuleList(CrossAttentionLayer(dim=dim, heads=heads, dropout=dropout) for _ in range(layers))
+            nn.ModuleList(ReadingLayer(dim=dim, heads=heads, dropout=dropout) for _ in range(layers))
             for _ in range(2)
         )
         initialise_as_bert(self)
