@@ -58,10 +58,10 @@ def is_speech_tag(name: str) -> bool:
     return SPEECH.search(name) is not None
 
 
-def top_tags(tags: Iterable[tuple[str, float]]) -> Tags:
-    """The tags that a caption tells, the most probable first."""
-    ranked = sorted(tags, key=lambda tag: -tag[1])[:MAX_TAGS]
-    return tuple(tag for i, tag in enumerate(ranked) if i == 0 or tag[1] >= MIN_TAG)
+def top_tags(tags: Iterable[tuple[str, float]], most: int = MAX_TAGS, least: float = MIN_TAG) -> Tags:
+    """The most probable tags, at most `most`, of probability `least` at least; the first one always."""
+    ranked = sorted(tags, key=lambda tag: -tag[1])[:most]
+    return tuple(tag for i, tag in enumerate(ranked) if i == 0 or tag[1] >= least)
 
 
 def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:

@@ -101,6 +101,8 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
                 f"{name} has the slot <video>, for which fusion.kind must be one of "
                 f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear"
             )
+        if "<tags>" in text and (model.encoder.kind not in ("conv", "ced") or model.fidelity == "released"):
+            yield f"{name} has the slot <tags>, which needs encoder.kind conv or ced and fidelity: paper"
     if "<captions>" in model.prompt:
         yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
 

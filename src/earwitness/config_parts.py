@@ -45,8 +45,8 @@ class Tower(Section):
 class ConvConfig(Tower):
     kind: Literal["conv"]
     tags: list[str] = []
-    widths: Annotated[list[Count], Field(min_length=3, max_length=3)] = [48, 96, 192]
-    depths: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)] = [1, 2, 3]
+    widths: Annotated[list[Count], Field(min_length=4, max_length=4)] = [32, 64, 128, 256]
+    depths: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)] = [0, 1, 1, 1]
     dim: Count = 256
     dropout: float = Field(0.1, ge=0, lt=1)
 

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from earwitness.captions import top_tags
 from earwitness.decoding.packing import choose_rows
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
 
+TOLD = (8, 0.04)  # tags that a prompt tells: at most so many, from this probability on
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 
@@ -25,7 +27,6 @@ class Trace:
     z_t: Embeds  # [B, L, D_llm]
     logits: Tensor  # [B, L, V]
     guided_logits: Tensor | None  # [B, L, V]
-    tag_logits: Tensor | None  # [B, N_a, tags]
     h_v: Embeds | None = None  # [B, N_v, D_v]
     match: Any = None  # similarity and log plan, each [B, N_a, N_v], where the fusion transports
     teacher_logits: Tensor | None = None  # [B, L, V], of the branch that sees retrieved captions
@@ -104,24 +105,33 @@ class AudioCaptioningModel(nn.Module):
         match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
         return self.fusion(h_a, h_v, match), match
 
-    def prefixes(self, z_a: Embeds, heard: int, captions: Captions | None) -> list[Embeds]:
+    def prefixes(self, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> list[Embeds]:
         """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.
 
-        heard: how many of the fused tokens are audio. A clip without captions keeps the plain prompt.
+        A clip without captions keeps the plain prompt. The first tokens of z_a are the audio's where the
+        fusion keeps audio and video apart.
         """
-        plain = self._fill(self.prompt, z_a, heard, None)
+        plain = self._fill(self.prompt, z_a, h_a, None)
         if captions is None:
             return [plain]
         if self.retrieval_prompt is None:
             raise ValueError("this model has no prompt for retrieved captions; set model.retrieval")
-        informed = self._fill(self.retrieval_prompt, z_a, heard, captions)
+        informed = self._fill(self.retrieval_prompt, z_a, h_a, captions)
         return [plain, choose_rows([bool(own) for own in captions], informed, plain)]
 
-    def _fill(self, prompt: Any, z_a: Embeds, heard: int, captions: Captions | None) -> Embeds:
+    def _fill(self, prompt: Any, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> Embeds:
+        tags = self.tags_heard(h_a) if "<tags>" in prompt.pieces else None
         if "<video>" not in prompt.pieces:
-            return prompt.build(self.language_model, z_a, captions=captions)
+            return prompt.build(self.language_model, z_a, captions=captions, tags=tags)
+        heard = h_a.values.shape[1]
         audio, video = (Embeds(*(x[:, part] for x in z_a)) for part in (slice(heard), slice(heard, None)))
-        return prompt.build(self.language_model, audio, video=video, captions=captions)
+        return prompt.build(self.language_model, audio, video=video, captions=captions, tags=tags)
+
+    @torch.no_grad()
+    def tags_heard(self, h_a: Embeds) -> list[list[str]]:
+        """The names of each clip's likeliest tags, which a prompt may tell the language model."""
+        rows = self.encoder.tag_probabilities(h_a).tolist()
+        return [[name for name, _ in top_tags(zip(self.tag_names, row), *TOLD)] for row in rows]
 
     def forward(
         self,
@@ -141,11 +151,10 @@ class AudioCaptioningModel(nn.Module):
         h, match = self.fuse(h_a, h_v)  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
         z_t = Embeds(self.language_model.embed(ids).to(z_a.values.dtype), mask)  # [B, L, D_llm]
-        prefixes = self.prefixes(z_a, h_a.values.shape[1], captions)  # [B, P, D_llm] each
+        prefixes = self.prefixes(z_a, h_a, captions)  # [B, P, D_llm] each
         logits, *teacher = self.language_model.branches(prefixes, ids, mask)  # [B, L, V] each
         guided = self.guide and self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
-        tags = self.encoder.tag_logits(h_a) if hasattr(self.encoder, "tag_logits") else None
-        return Trace(h_a, z_a, z_t, logits, guided, tags, h_v, match, teacher[0] if teacher else None)
+        return Trace(h_a, z_a, z_t, logits, guided, h_v, match, teacher[0] if teacher else None)
 
     @torch.inference_mode()
     def caption(
@@ -161,7 +170,7 @@ class AudioCaptioningModel(nn.Module):
         h_a = self.listen(sound)  # [B, N_a, D]
         h, _ = self.fuse(h_a, self.watch(video, h_a))  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
-        prefix = self.prefixes(z_a, h_a.values.shape[1], captions)[-1]  # [B, P, D_llm]
+        prefix = self.prefixes(z_a, h_a, captions)[-1]  # [B, P, D_llm]
         guides = []
         if self.guide and use_guide:
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))

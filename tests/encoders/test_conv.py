@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from earwitness.encoders.conv import ConvEncoder, clip_logits, normalise_level
+from earwitness.embeds import Embeds
+from earwitness.encoders.conv import ConvEncoder, normalise_level
 
 
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    model = ConvEncoder(tags=["a", "b", "c"], widths=(8, 12, 16), depths=(1, 1, 2), dim=24)
+    model = ConvEncoder(tags=["a", "b", "c"], widths=(6, 8, 12, 16), depths=(0, 1, 1, 2), dim=24)
     with torch.no_grad():  # batch-norm statistics and shifts that padding would show through
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
@@ -62,12 +63,11 @@ def test_normalised_level_of_steady_sound_is_the_same_at_every_length():
     assert torch.allclose(x[0, :, :20], x[1, :, :20]) and (x[1, :, 20:] == 0).all()
 
 
-def test_clip_logits_lie_between_mean_and_maximum_and_ignore_padding():
-    logits = torch.randn(3, 9, 4)
-    mask = torch.ones(3, 9, dtype=torch.bool)
-    mask[1, 4:] = False
-    pooled = clip_logits(logits, mask)
-    assert torch.allclose(pooled[1], clip_logits(logits[1:2, :4], mask[1:2, :4])[0])
-    one = clip_logits(logits[:, :1], mask[:, :1])
-    assert torch.allclose(one, logits[:, 0])
-    assert (clip_logits(logits + 1.0, mask) - pooled - 1.0).abs().max() < 1e-5
+@torch.no_grad()
+def test_tags_of_a_clip_come_from_the_mean_and_the_maximum_of_its_real_tokens(encoder):
+    h_a = Embeds(torch.randn(2, 9, 24), torch.ones(2, 9, dtype=torch.bool))
+    h_a.mask[1, 4:] = False
+    real = h_a.values[1, :4]
+    expected = encoder.clip_tag_head(torch.cat([real.mean(0), real.amax(0)]))
+    assert torch.allclose(encoder.clip_tag_logits(h_a)[1], expected, atol=1e-6)
+    assert torch.allclose(encoder.tag_probabilities(h_a), encoder.clip_tag_logits(h_a).sigmoid())

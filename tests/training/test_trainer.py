@@ -37,7 +37,7 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
         "description": "tiny",
         "report_to": [],
         "model": {
-            "encoder": {"kind": "conv", "widths": [4, 6, 8], "depths": [1, 1, 1], "dim": 16},
+            "encoder": {"kind": "conv", "widths": [4, 4, 6, 8], "depths": [0, 1, 1, 1], "dim": 16},
             "adapter": [{"kind": "two_stream", "global_queries": 4, "heads": 2, "gru_layers": 1}],
             "language_model": {
                 "config": {
@@ -192,4 +192,4 @@ def test_average_precision_by_hand():
 
 def test_the_embedded_default_preset_is_valid():
     preset = load_preset("mini")
-    assert [s.name for s in preset.stages] == ["tagging", "language", "captioning", "joint"]
+    assert [s.name for s in preset.stages] == ["tagging", "language", "captioning"]

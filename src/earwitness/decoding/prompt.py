@@ -14,7 +14,7 @@ from earwitness.embeds import Embeds, length_mask
 LAMB_PROMPT = "<audio>Describe the sound:"
 """z_a first, then the instruction (LAMB); the wording is ours, the paper prints none."""
 
-_SLOT = re.compile(r"(<(?:audio|video|captions|bos)>)")
+_SLOT = re.compile(r"(<(?:audio|video|captions|tags|bos)>)")
 
 
 class EmbedsTokens(Protocol):
@@ -29,7 +29,8 @@ class EmbedsTokens(Protocol):
 
 
 class Prompt:
-    """A template with slots: `<audio>` (needed), `<video>`, `<captions>` (retrieved captions), `<bos>`.
+    """A template with slots: `<audio>` (needed), `<video>`, `<captions>` (retrieved captions), `<bos>`, and
+    `<tags>` (names of what the encoder's tag head heard, the likeliest first).
 
     Slots are lower-case and exact; anything else, such as `<Audio>`, is text. The text between the slots is
     tokenized piece by piece. "<audio>" alone is z_a alone. `<bos>` is nothing for a model without that token.
@@ -52,20 +53,25 @@ class Prompt:
         *,
         video: Embeds | None = None,
         captions: Sequence[Sequence[str]] | None = None,
+        tags: Sequence[Sequence[str]] | None = None,
     ) -> Embeds:
         """The prefix that the caption continues: [B, P, D_llm] with its mask (rows may be ragged inside).
 
-        audio, video: embeddings [B, N, D_llm]. captions: the retrieved captions of each of the B clips.
+        audio, video: embeddings [B, N, D_llm]. captions, tags: those of each of the B clips.
         Raises ValueError if the template names a slot that nothing was given for, or the other way round.
         """
-        for slot, given in (("<video>", video), ("<captions>", captions)):
+        for slot, given in (("<video>", video), ("<captions>", captions), ("<tags>", tags)):
             if (slot in self.pieces) != (given is not None):
                 raise ValueError(
                     f"{slot} {'given to' if given is not None else 'needed by'} prompt {self.template!r}"
                 )
-        if captions is not None and len(captions) != len(audio.values):
-            raise ValueError(f"{len(captions)} lists of captions for {len(audio.values)} clips")
-        parts = [self._fill(piece, language_model, audio, video, captions) for piece in self.pieces]
+        texts = {}
+        for slot, lists in (("<captions>", captions), ("<tags>", tags)):
+            if lists is not None and len(lists) != len(audio.values):
+                raise ValueError(f"{len(lists)} lists of {slot[1:-1]} for {len(audio.values)} clips")
+            separator = self.caption_separator if slot == "<captions>" else ", "
+            texts[slot] = [separator.join(own) for own in lists or []]
+        parts = [self._fill(piece, language_model, audio, video, texts) for piece in self.pieces]
         return Embeds(torch.cat([p.values for p in parts], 1), torch.cat([p.mask for p in parts], 1))
 
     def _fill(
@@ -74,14 +80,14 @@ class Prompt:
         language_model: EmbedsTokens,
         audio: Embeds,
         video: Embeds | None,
-        captions: Sequence[Sequence[str]] | None,
+        texts: dict[str, list[str]],
     ) -> Embeds:
         if piece == "<audio>":
             return audio
         if piece == "<video>" and video is not None:
             return Embeds(video.values.to(audio.values.dtype), video.mask)
-        if piece == "<captions>" and captions is not None:
-            rows = [language_model.tokenize(self.caption_separator.join(own)) for own in captions]
+        if piece in texts:
+            rows = [language_model.tokenize(text) for text in texts[piece]]
         elif piece == "<bos>":
             rows = [[] if language_model.bos_id is None else [language_model.bos_id]]
         else:

@@ -63,6 +63,7 @@ class ReleasedPrompt(Prompt):
         *,
         video: Embeds | None = None,
         captions: Sequence[Sequence[str]] | None = None,
+        tags: None = None,
     ) -> Embeds:
         if self.wants_captions != (captions is not None):
             raise ValueError(
@@ -75,7 +76,7 @@ class ReleasedPrompt(Prompt):
                 rows = [language_model.tokenize(text, special=True) for text in texts]
                 parts.append(_embed_rows(language_model, rows, audio.values))
             else:
-                parts.append(self._fill(piece, language_model, audio, video, captions))
+                parts.append(self._fill(piece, language_model, audio, video, {}))
         return Embeds(torch.cat([p.values for p in parts], 1), torch.cat([p.mask for p in parts], 1))
 
 

@@ -1,7 +1,8 @@
 """A small convolutional encoder, cheap enough to train on two CPU cores.
 
-Log-mel -> residual 3x3 convolutions that shrink time and frequency 16 times -> one token per 160 ms.
-Its tag head is trained on every token (scenes know when each recording sounds), so tags come with times.
+Log-mel -> residual convolutions that shrink time and frequency 16 times -> one token per 160 ms.
+Two tag heads: one for every token (scenes know when each recording sounds), so that tags come with times,
+and one for the clip, from the mean and the maximum of its tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from earwitness.embeds import Embeds, length_mask
 from earwitness.features import N_MELS, frame_counts, log_mel
 
-TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: the strides 4, 2, 2
+TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: four halvings
 LEVEL_RANGE = 70.0  # dB kept below the clip's own loudness
 LEVEL_SCALE = 20.0  # dB per unit of the network's input
 
@@ -50,11 +51,11 @@ class ConvUnit(nn.Module):
 
 
 class Stage(nn.Module):
-    """Shrinks time and frequency by `stride`, then refines with a residual branch of `depth` convolutions."""
+    """Halves time and frequency, then refines with a residual branch of `depth` convolutions."""
 
-    def __init__(self, width_in: int, width: int, depth: int, stride: int = 2, kernel: int = 3):
+    def __init__(self, width_in: int, width: int, depth: int, kernel: int = 3):
         super().__init__()
-        self.down = ConvUnit(width_in, width, stride, kernel)
+        self.down = ConvUnit(width_in, width, 2, kernel)
         self.refine = nn.ModuleList(ConvUnit(width, width) for _ in range(depth))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -66,10 +67,10 @@ class Stage(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Waveforms [B, S] -> Embeds [B, ceil(F / 16), dim]; `tag_logits` [B, N, tags] from the same tokens.
+    """Waveforms [B, S] -> Embeds [B, ceil(F / 16), dim], and tags of tokens and of clips from these.
 
-    widths, depths: channels and residual convolutions of the three stages, which shrink time and frequency
-    by 4, 2 and 2.
+    widths, depths: channels and residual convolutions of the four stages, each of which halves time and
+    frequency.
     """
 
     sample_rate = 16_000
@@ -78,23 +79,22 @@ class ConvEncoder(nn.Module):
         self,
         *,
         tags: Sequence[str],
-        widths: Sequence[int] = (64, 128, 256),
-        depths: Sequence[int] = (1, 2, 3),
+        widths: Sequence[int] = (32, 64, 128, 256),
+        depths: Sequence[int] = (0, 1, 1, 1),
         dim: int = 256,
         dropout: float = 0.1,
     ):
         super().__init__()
         self.tag_names, self.dim = list(tags), dim
-        ins = [1, *widths[:-1]]
-        strides, kernels = [4, 2, 2], [7, 3, 3]
-        self.stages = nn.ModuleList(
-            Stage(i, w, d, s, k) for i, w, d, s, k in zip(ins, widths, depths, strides, kernels)
-        )
+        ins, kernels = [1, *widths[:-1]], [5, 3, 3, 3]
+        self.stages = nn.ModuleList(Stage(*sizes) for sizes in zip(ins, widths, depths, kernels))
         self.project = nn.Linear(widths[-1] * (N_MELS // TOKEN_FRAMES), dim)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.tag_head = nn.Linear(dim, len(self.tag_names))
-        nn.init.constant_(self.tag_head.bias, -4.0)  # most tags are absent: start from their base rate
+        self.clip_tag_head = nn.Linear(2 * dim, len(self.tag_names))
+        for head in (self.tag_head, self.clip_tag_head):
+            nn.init.constant_(head.bias, -4.0)  # most tags are absent: start from their base rate
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
         """waveforms [B, S] at 16 kHz, lengths [B] in samples."""
@@ -122,12 +122,11 @@ class ConvEncoder(nn.Module):
         """Tag logits of every token: [B, N, tags]."""
         return self.tag_head(self.dropout(h_a.values))
 
+    def clip_tag_logits(self, h_a: Embeds) -> Tensor:
+        """Tag logits of every clip, [B, tags]: what is heard throughout it, and what is heard once."""
+        once = h_a.values.masked_fill(~h_a.mask[..., None], float("-inf")).amax(1)
+        return self.clip_tag_head(self.dropout(torch.cat([h_a.mean(), once], 1)))
+
     def tag_probabilities(self, h_a: Embeds) -> Tensor:
         """Probability that each tag sounds somewhere in the clip: [B, tags]."""
-        return clip_logits(self.tag_logits(h_a), h_a.mask).sigmoid()
-
-
-def clip_logits(token_logits: Tensor, mask: Tensor) -> Tensor:
-    """[B, N, tags] -> [B, tags]: the log-mean of the token's exponentials, near the maximum but smooth."""
-    padded = token_logits.masked_fill(~mask[..., None], float("-inf"))
-    return torch.logsumexp(padded, 1) - mask.sum(1, keepdim=True).clamp(min=1).log() * 0.5
+        return self.clip_tag_logits(h_a).sigmoid()

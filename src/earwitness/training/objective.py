@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from earwitness.build import restore_tuning, towers
 from earwitness.config import Losses
 from earwitness.embeds import Embeds
-from earwitness.encoders.conv import clip_logits
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
 from earwitness.losses.gathered import gather_batch, share
@@ -57,17 +56,24 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
     return out
 
 
-def scene_tagging_loss(token_logits: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of every token's tags and of the clip's, each summed over tags.
+TAG_DETAIL = 0.1  # weight of the cross-entropies of single tags beside that of their ranking
 
-    token_logits, targets: [B, N, tags]. Scenes know when each recording sounds, so every token teaches.
+
+def scene_tagging_loss(encoder: Any, h_a: Embeds, targets: Tensor) -> Tensor:
+    """What sounds in a scene, told three ways. targets: [B, N, tags], when each recording sounds.
+
+    The softmax cross-entropy of the clip's tags makes them compete, which teaches rare ones several times
+    faster than the binary ones alone; these, of the clip and of every token, make probabilities of them.
     """
-    per_token = F.binary_cross_entropy_with_logits(token_logits, targets, reduction="none").sum(-1)
-    weight = mask.to(per_token.dtype)
-    clip = F.binary_cross_entropy_with_logits(
-        clip_logits(token_logits, mask), targets.amax(1), reduction="none"
-    ).sum(-1)
-    return (per_token * weight).sum() / weight.sum().clamp(min=1) + clip.mean()
+    present = targets.amax(1)  # [B, tags]
+    clip, tokens = encoder.clip_tag_logits(h_a), encoder.tag_logits(h_a)
+    wanted = present / present.sum(1, keepdim=True).clamp(min=1)
+    ranking = -(wanted * clip.log_softmax(1)).sum(1).mean()
+    each = F.binary_cross_entropy_with_logits(clip, present, reduction="none").sum(1).mean()
+    per_token = F.binary_cross_entropy_with_logits(tokens, targets, reduction="none").sum(-1)  # [B, N]
+    heard = h_a.mask.to(per_token.dtype)
+    every = (per_token * heard).sum() / heard.sum().clamp(min=1)
+    return ranking + TAG_DETAIL * (each + every)
 
 
 class Task(nn.Module):
@@ -110,7 +116,7 @@ class TaggingTask(Task):
 
     def forward(self, sound: dict[str, Tensor], token_tags: Tensor, **_: Any) -> dict[str, Tensor]:
         h_a = self.encoder.encode_log_mel(sound["log_mel"], sound["frames"])
-        loss = scene_tagging_loss(self.encoder.tag_logits(h_a), h_a.mask, token_tags)
+        loss = scene_tagging_loss(self.encoder, h_a, token_tags)
         return self.total({"tagging": loss}, {"tagging": 1.0})
 
     def clip_tags(self, sound: dict[str, Tensor]) -> Tensor:
@@ -157,7 +163,7 @@ class CaptioningTask(Task):
             else:
                 losses["distillation"] = share(mask.sum()) * distillation(trace, mask)
         if weights.tagging and "token_tags" in known:
-            losses["tagging"] = scene_tagging_loss(trace.tag_logits, trace.h_a.mask, known["token_tags"])
+            losses["tagging"] = scene_tagging_loss(self.model.encoder, trace.h_a, known["token_tags"])
         out = self.total(losses, weights.model_dump(include=set(losses)))
         if not self.training:
             gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
