@@ -15,6 +15,7 @@ from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
 
 TOLD = (8, 0.04)  # tags that a prompt tells: at most so many, from this probability on
+TAG_JITTER = 1.0  # standard deviation, of a logit
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 
@@ -129,8 +130,14 @@ class AudioCaptioningModel(nn.Module):
 
     @torch.no_grad()
     def tags_heard(self, h_a: Embeds) -> list[list[str]]:
-        """The names of each clip's likeliest tags, which a prompt may tell the language model."""
-        rows = self.encoder.tag_probabilities(h_a).tolist()
+        """The names of each clip's likeliest tags, which a prompt may tell the language model.
+
+        In training they are jittered: the encoder is surer of recordings it learnt from than of new ones.
+        """
+        logits = self.encoder.tag_probabilities(h_a).logit(eps=1e-6)
+        if self.training:
+            logits = logits + TAG_JITTER * torch.randn_like(logits)
+        rows = logits.sigmoid().tolist()
         return [[name for name, _ in top_tags(zip(self.tag_names, row), *TOLD)] for row in rows]
 
     def forward(
