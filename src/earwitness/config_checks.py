@@ -16,7 +16,7 @@ WIDTHS: dict[str, dict[str, int]] = {  # of the published sizes
 }
 TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "proj", "fc1", "fc2")  # of CED's and Dasheng's blocks
-SLOTS = ("audio", "video", "captions", "bos")
+SLOTS = ("audio", "video", "captions", "tags", "bos")
 TIME_ORDERED = "needs tokens in time order; set encoder.token_order to time or band_average"
 
 
