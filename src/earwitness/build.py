@@ -89,6 +89,7 @@ def build_model(
         prompt=prompt(config.prompt),
         retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
         guide=build_guide(config.guide),
+        alignment=config.alignment,
         config=config,
     )
 

@@ -59,6 +59,9 @@ class ModelConfig(Section):
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
+    alignment: float = Field(
+        0.0, ge=0
+    )  # weight of a beam's alignment with the sound in their choice
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
     max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.captions import top_tags
+from earwitness.decoding.alignment import most_aligned
 from earwitness.decoding.packing import choose_rows
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
@@ -48,7 +49,8 @@ class AudioCaptioningModel(nn.Module):
     Each slot takes a built part. encoder: waveforms, lengths -> Embeds. vision: frames, counts -> Embeds, or
     None. fusion: audio Embeds, visual Embeds -> Embeds (default: the sound alone). adapter: Embeds -> Embeds.
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
-    guide: makes a logits processor from (mean audio embedding, token table), or None.
+    guide: makes a logits processor from (mean audio embedding, token table), or None. alignment: weight of a
+    beam's alignment with the sound beside its mean log-probability (see decoding/alignment.py); 0: none.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class AudioCaptioningModel(nn.Module):
         fusion: nn.Module | None = None,
         retrieval_prompt: Any = None,
         guide: Any = None,
+        alignment: float = 0.0,
         config: Any = None,
     ):
         super().__init__()
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
+        self.alignment = alignment
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -181,7 +185,13 @@ class AudioCaptioningModel(nn.Module):
         guides = []
         if self.guide and use_guide:
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
+        choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
+        if choosing:
+            decoding["num_return_sequences"] = decoding.setdefault("beams", 3)
         texts, scores = self.language_model.generate(prefix, logits_processors=guides, **decoding)
+        if choosing:
+            rows = most_aligned(self.language_model, z_a.mean(), texts, scores, self.alignment)
+            texts, scores = [texts[row] for row in rows.tolist()], scores[rows]
         tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
         return Decoded(texts, scores, tags)
 
