@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from earwitness.data.bank import Bank, held_out_groups, read_manifest
+from earwitness.data.caption_pool import CaptionPool
 from earwitness.data.lexicon import Lexicon
 from earwitness.data.mixdown import render_waveform
 from earwitness.data.render import render_mel, spec_augment
@@ -151,3 +152,17 @@ def test_noise_waveforms_are_finite_and_set_to_level(bank, tag_set):
         sound = render_waveform(c.plan(i), bank)
         assert sound.dtype == np.float32 and np.isfinite(sound).all()
         assert abs(np.abs(sound).max() - 0.7) < 1e-3
+
+
+def test_balance_brings_rare_sounds_and_an_unplayable_pool_is_refused():
+    lexicon = Lexicon.default()
+    captions = ["A dog barks"] * 30 + ["Rain falls"]
+    draws = {}
+    for balance in (0.0, 1.0):
+        pool = CaptionPool(captions, lexicon, lambda mention: True, balance=balance)
+        rng = np.random.default_rng(0)
+        draws[balance] = sum(pool.draw(rng)[0] == "Rain falls" for _ in range(2000)) / 2000
+    assert draws[0.0] == pytest.approx(1 / 31, abs=0.02) and draws[1.0] == pytest.approx(1 / 2, abs=0.04)
+    for balance in (0.0, 1.0):
+        with pytest.raises(ValueError, match="the bank has not all sounds of any one of the 31 captions"):
+            CaptionPool(captions, lexicon, lambda mention: False, balance=balance).draw(rng)

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from earwitness.data.bank import Bank
+from earwitness.data.caption_pool import CaptionPool
 from earwitness.data.lexicon import Concept, Lexicon, Mention
 from earwitness.features import HOP, SAMPLE_RATE
 
@@ -91,6 +92,7 @@ class Composer:
     """Plans scenes from a bank and captions.
 
     captions: human captions. pool: label -> recordings that may be used (a split of the bank).
+    balance: how much captions of rare sounds are favoured (`CaptionPool`).
     human: share of scenes composed after a human caption. augment: 0 no channel, 1 the full range.
     """
 
@@ -106,12 +108,16 @@ class Composer:
         human: float = 0.7,
         augment: float = 1.0,
         tolerance: int = 1,
+        balance: float = 0.0,
         seed: int = 0,
     ):
-        self.bank, self.pool, self.tag_set, self.captions = bank, pool, tag_set, captions
+        self.bank, self.pool, self.tag_set = bank, pool, tag_set
         self.lexicon = lexicon or Lexicon.default()
         self.frames = int(seconds * FRAME_RATE)
-        self.human, self.augment, self.tolerance, self.seed = human, augment, tolerance, seed
+        self.human, self.augment, self.seed = human, augment, seed
+        self.captions = CaptionPool(
+            captions, self.lexicon, self._playable, tolerance=tolerance, balance=balance
+        )
         self.labels = sorted(pool)
         groups = {label: {bank.recordings[i].group for i in rows} for label, rows in pool.items()}
         self.by_group = {
@@ -121,7 +127,6 @@ class Composer:
         self.weight = {label: len(self.by_group[label]) ** 0.5 for label in self.labels}
         total = sum(self.weight.values())
         self.prior = np.array([self.weight[label] / total for label in self.labels])
-        self._read: dict[int, list[list[Mention]] | None] = {}
 
     def plan(self, index: int, frames: int | None = None) -> Scene:
         """The scene of this index: the same for the same (seed, index, frames), whoever asks and when.
@@ -131,7 +136,7 @@ class Composer:
         rng = np.random.default_rng((self.seed, index))
         frames = frames or self.frames
         if self.captions and rng.random() < self.human:
-            caption, phases = self._human_caption(rng)
+            caption, phases = self.captions.draw(rng)
         else:
             caption, phases = self._template(rng)
         placed: list[Placed] = []
@@ -140,18 +145,6 @@ class Composer:
                 placed.extend(self._place(rng, mention, first, last))
         tags = tuple(sorted({t for p in placed for t in p.tags}))
         return Scene(caption, frames, placed, self._channel(rng), tags, int(rng.integers(2**31)))
-
-    def _human_caption(self, rng: np.random.Generator) -> tuple[str, list[list[Mention]]]:
-        while True:
-            i = int(rng.integers(len(self.captions)))
-            if i not in self._read:
-                phases = self.lexicon.read(self.captions[i], self.tolerance)
-                if phases and not all(self._playable(m) for phase in phases for m in phase):
-                    phases = None  # names a sound the bank lacks
-                self._read[i] = phases
-            phases = self._read[i]
-            if phases:
-                return self.captions[i], phases
 
     def _playable(self, mention: Mention) -> bool:
         return any(label in self.pool for label in self._labels(mention))

@@ -145,12 +145,21 @@ class SceneSource:
         self.held_out = held_out_groups(self.bank.recordings)
         self.tag_set = TagSet.of(sorted({r.label for r in self.bank.recordings}), Lexicon.default())
 
-    def composer(self, validation: bool) -> Composer:
-        """Validation: recordings of held-out groups, ten seconds, always under the full range of channels."""
+    def composer(self, validation: bool, seed: int = 0) -> Composer:
+        """Validation: recordings of held-out groups, ten seconds, always under the full range of channels.
+
+        seed: of the training scenes; those of validation are always the same.
+        """
         s = self.section
         captions = read_captions(s.validation_captions if validation else s.captions)
         pool = self.bank.subset(self.held_out, inside=validation)
-        options: dict[str, Any] = {"seconds": s.seconds, "human": s.human, "augment": s.augment}
+        options: dict[str, Any] = {
+            "seconds": s.seconds,
+            "human": s.human,
+            "balance": s.balance,
+            "augment": s.augment,
+            "seed": seed,
+        }
         if validation:
             options = {"seconds": 10.0, "human": 0.7, "augment": 1.0, "seed": VALIDATION_SEED}
         return Composer(self.bank, pool, self.tag_set, captions, **options)

@@ -146,10 +146,11 @@ def _texts(section: TextData, encode: CaptionEncoder) -> StageData:
 
 def _scenes(stage: Stage, source: SceneSource, encode: CaptionEncoder | None) -> StageData:
     section: Any = stage.data
+    composer = source.composer(validation=False, seed=stage.seed)
     return StageData(
         Items(range(section.count)),
         Items(range(section.validation_count)),
-        SceneCollator(source.composer(validation=False), encode, masks=True, lengths=section.lengths),
+        SceneCollator(composer, encode, masks=True, lengths=section.lengths),
         SceneCollator(source.composer(validation=True), encode, masks=False),
     )
 
