@@ -115,13 +115,19 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.1 * beat * rng.normal(size=len(beat))).astype(np.float32)
 
 
+def heard(waveform: np.ndarray) -> np.ndarray:
+    """What 16 bits keep of it: int16."""
+    return (waveform * 32768).round().clip(-32768, 32767).astype(np.int16)
+
+
 def wav(waveform: np.ndarray) -> bytes:
+    """A file of just the samples of `heard`; floats soundfile itself would scale by 32767."""
     import io
 
     import soundfile
 
     file = io.BytesIO()
-    soundfile.write(file, waveform, RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(file, heard(waveform), RATE, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
