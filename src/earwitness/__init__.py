@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncCaptioner": "earwitness.async_captioner",
     "Caption": "earwitness.captioner",
     "Captioner": "earwitness.captioner",
     "MediaError": "earwitness.media",
@@ -18,9 +19,10 @@ _HOMES = {
     "load_preset": "earwitness.config",
     "score": "earwitness.metrics",
 }
-__all__ = ["Caption", "Captioner", "MediaError", "list_presets", "load_preset", "score"]
+__all__ = ["AsyncCaptioner", "Caption", "Captioner", "MediaError", "list_presets", "load_preset", "score"]
 
 if TYPE_CHECKING:
+    from earwitness.async_captioner import AsyncCaptioner
     from earwitness.captioner import Caption, Captioner
     from earwitness.config import list_presets, load_preset
     from earwitness.media import MediaError

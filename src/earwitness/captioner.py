@@ -8,20 +8,23 @@ for caption in captioner.timeline("long.mp4"): ...   # any length, in windows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import html
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import length_hint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
 from earwitness.captions import Caption, merge_neighbours, top_tags
 from earwitness.checkpoint import WEIGHTS, CheckpointError
-from earwitness.clips import Clip, FrameSampler, load_clip, sound_of, video_of
+from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import resolve_device, torch_dtype
 from earwitness.media import MediaError
 from earwitness.model import AudioCaptioningModel, Decoded
+from earwitness.progress import Progress, seconds_declared, told
 from earwitness.reading_ahead import map_ahead
 from earwitness.segmentation import timeline_clips
 
@@ -34,8 +37,6 @@ __all__ = ["Caption", "Captioner", "merge_neighbours"]
 
 DEFAULT = Path(__file__).parent / "assets" / "mini"
 SORTED_BATCHES = 4  # batches that are sorted by length together
-
-OnError = Literal["raise"] | Callable[[Any, MediaError], object]
 
 
 class Captioner:
@@ -130,16 +131,19 @@ class Captioner:
         batch_size: int = 16,
         on_error: OnError = "raise",
         workers: int = 1,
+        progress: Progress | None = None,
         **decoding: Any,
     ) -> Iterator[Caption | None]:
         """As a call with a list, but yields as it goes: a million files take the memory of a few batches.
 
-        workers: threads that decode files ahead.
+        workers: threads that decode files ahead. progress: told the sources captioned so far, of how many
+        (None: not known); a call takes it, too.
         """
         _check_positive(batch_size=batch_size, workers=workers)
         loaded = map_ahead(self._load, sources, workers=workers, most=2 * batch_size)
-        clips = (_clip_or_none(source, outcome, on_error) for source, outcome in loaded)
-        return self._captions(clips, batch_size, SORTED_BATCHES * batch_size, decoding)
+        clips = (clip_or_none(source, outcome, on_error) for source, outcome in loaded)
+        captions = self._captions(clips, batch_size, SORTED_BATCHES * batch_size, decoding)
+        return told(captions, progress, length_hint(sources) or None, lambda number, _: number)
 
     def timeline(
         self,
@@ -148,6 +152,7 @@ class Captioner:
         hop: float | None = None,
         *,
         batch_size: int = 16,
+        progress: Progress | None = None,
         **decoding: Any,
     ) -> Iterator[Caption]:
         """Captions that follow each other from the source's beginning to its very end, in constant memory.
@@ -155,13 +160,20 @@ class Captioner:
         It is heard in windows of `window` seconds, one every `hop` seconds (default: 0.8 of it), and cut
         where one sound gives way to another; no caption is of more than `window` seconds. `merge_neighbours`
         joins those that say the same. An encoder without tags in time captions the windows themselves.
-        Raises ValueError for a window that the model cannot take; MediaError as windows are drawn.
+        progress: told the seconds captioned so far, of how many (None: its header does not say). Raises
+        ValueError for a window that the model cannot take; MediaError as windows are drawn.
         """
         _check_positive(batch_size=batch_size)
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
         clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=batch_size)
-        return self._captions(clips, batch_size, batch_size, decoding)
+        captions = self._captions(clips, batch_size, batch_size, decoding)
+        total = seconds_declared(source) if progress else None
+        return told(captions, progress, total, lambda _, caption: caption.end)
+
+    def _repr_html_(self) -> str:
+        """For notebooks; a caption shows itself there with a player."""
+        return f"<b>Captioner {html.escape(self.name)}</b>: hears {self.max_seconds:g} s at once"
 
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""
@@ -176,7 +188,7 @@ class Captioner:
         """Clips (None: not read) -> captions in order; in a group, those of like length share a batch."""
         clips = iter(clips)
         while group := list(islice(clips, group_size)):
-            captions = [_silence(clip) if clip and clip.is_silent else None for clip in group]
+            captions = [clip.captioned_silence() if clip and clip.is_silent else None for clip in group]
             heard = [(i, clip) for i, clip in enumerate(group) if clip and not captions[i]]
             heard.sort(key=lambda pair: len(pair[1].waveform))
             for first in range(0, len(heard), batch_size):
@@ -224,21 +236,7 @@ class Captioner:
         """Each caption to tell, and what was said before it was corrected (None: it was not)."""
         if self.corrector is None:
             return [(text, None) for text in texts]
-        corrections = self.corrector(texts)
-        return [(c.text, c.original if c.outcome == "corrected" else None) for c in corrections]
-
-
-def _clip_or_none(source: Any, outcome: Clip | MediaError, on_error: OnError) -> Clip | None:
-    if isinstance(outcome, Clip):
-        return outcome
-    if on_error == "raise":
-        raise outcome
-    on_error(source, outcome)
-    return None
-
-
-def _silence(clip: Clip) -> Caption:
-    return Caption("silence", 1.0, clip.start, clip.end, (("silence", 1.0),), clip.source)
+        return [(c.text, c.original if c.outcome == "corrected" else None) for c in self.corrector(texts)]
 
 
 def _check_positive(**numbers: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from earwitness import media
+from earwitness.captions import Caption
 from earwitness.containers import is_array, name_of
 from earwitness.encoders.frames import prepare_frames
 from earwitness.model import AudioCaptioningModel
@@ -20,6 +21,7 @@ from earwitness.model import AudioCaptioningModel
 log = logging.getLogger("earwitness")
 
 SILENCE = 2.0**-13  # peak to peak: four steps of 16 bits, which is dither
+OnError = Literal["raise"] | Callable[[Any, media.MediaError], object]
 TOLERANCE = 0.1  # s a clip may exceed the model's limit: codecs pad, and media.windows joins a rest so short
 
 
@@ -36,6 +38,10 @@ class Clip:
     @property
     def is_silent(self) -> bool:
         return bool(np.ptp(self.waveform) <= SILENCE)
+
+    def captioned_silence(self) -> Caption:
+        """What is said of a silent clip, without asking a model."""
+        return Caption("silence", 1.0, self.start, self.end, (("silence", 1.0),), self.source)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,16 @@ def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler 
             *(name, audio.duration, max_seconds, clip.start, clip.end),
         )
     return sampler(source, clip) if sampler else clip
+
+
+def clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnError) -> Clip | None:
+    """The clip; if there is none, the error is raised or handed over."""
+    if isinstance(outcome, Clip):
+        return outcome
+    if on_error == "raise":
+        raise outcome
+    on_error(source, outcome)
+    return None
 
 
 def sound_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from earwitness.archive import Share
 from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
+from earwitness.sharded_table import Share
 from earwitness.sound_cues import CueLimits
 from earwitness.subtitles import WRITERS
 

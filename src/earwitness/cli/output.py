@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from earwitness.archive import ShardedTable, Share
 from earwitness.captions import Caption
+from earwitness.sharded_table import ShardedTable, Share
 from earwitness.sound_cues import CueLimits, sound_events
 from earwitness.sound_subtitles import merge_cues
 from earwitness.subtitles import WRITERS, write_subtitles
