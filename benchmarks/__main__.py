@@ -23,6 +23,8 @@ BENCHMARKS = {
     "parts": "what pictures, retrieval, re-ranking and correction add to a clip",
     "metrics": "the default metrics",
     "loader": "the data loader",
+    "timeline": "boundaries of timelines, an hour and ten, a video of 2 GB",
+    "archive": "ten thousand files captioned by a command that is killed three times",
     "server": "the HTTP server",
 }
 
