@@ -176,3 +176,28 @@ def test_files_appear_whole_or_not_at_all(tmp_path, suffix):
     write_subtitles(CAPTIONS, path)
     assert path.read_bytes().decode("utf-8") == WRITERS[suffix](CAPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_ffmpeg_reads_what_it_would_burn(tmp_path, suffix):
+    """Its own readers find every cue, with its times and its words."""
+    import av
+
+    odd = [
+        caption('a "dog" & <b>, é, {\\an8} -> 5 % {', 61.5, 62.25),
+        *CAPTIONS,
+        caption("x" * 300, 3601.0, 3700.0),
+    ]
+    write_subtitles(odd, tmp_path / f"film{suffix}")
+    found = []
+    with av.open(str(tmp_path / f"film{suffix}")) as file:
+        for packet in file.demux():
+            if packet.size:
+                start = float(packet.pts * packet.time_base)
+                found.append(
+                    (start, start + float(packet.duration * packet.time_base), bytes(packet).decode())
+                )
+    expected = sorted((round(c.start, 3), round(c.end, 3), c.text) for c in odd)
+    assert [cue[:2] for cue in found] == [pytest.approx(cue[:2], abs=1e-9) for cue in expected]
+    read = [html.unescape(cue[2]) if suffix == ".vtt" else cue[2] for cue in found]
+    assert read == [cue[2] for cue in expected]
