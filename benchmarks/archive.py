@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from benchmarks.mini import RATE, SECONDS, sounds
 from benchmarks.record import Row, report
 
 DISTINCT = 400
-START = 10.0  # s that a process takes to begin, at least; it is killed later
 
 
 def write_archive(folder: Path, files: int) -> None:
@@ -40,13 +40,13 @@ def write_archive(folder: Path, files: int) -> None:
             os.link(folder / "000" / f"{number % DISTINCT:06}.flac", path)
 
 
-def run_killed(command: list[str], kills: int, files: int, rng: np.random.Generator) -> tuple[float, int]:
+def run_killed(command: list[str], moments: list[float]) -> tuple[float, int]:
     """(seconds of all processes, files that were captioned before when the last began)."""
     begin = time.perf_counter()
-    for _ in range(kills):
+    for seconds in moments:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            process.wait(START + rng.uniform(0.0, files / 200))
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--model", help="checkpoint folder or hub name; none: the embedded default")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--within", type=float, default=60.0, help="s after its start a process is killed")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     from earwitness.tables import read_rows
@@ -73,19 +74,21 @@ def main() -> None:
         command = [str(Path(sys.executable).with_name("earwitness")), "caption", str(folder), "--recursive"]
         command += ["--out", str(out), "--resume", "--workers", str(options.workers), "--batch-size", "32"]
         command += ["--model", options.model] if options.model else []
-        rng = np.random.default_rng(int(time.time()))
-        seconds, before = run_killed(command, options.kills, options.files, rng)
+        moments = np.random.default_rng().uniform(0.0, options.within, options.kills).tolist()
+        seconds, before = run_killed(command, moments)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         times = Counter(row["path"] for row in read_rows(out))
         missing = options.files - len(times)
         twice = sum(count - 1 for count in times.values())
     rows = [
         Row(f"{options.files} files, killed {options.kills} times, end to end", "s", seconds),
         Row("  files a second", "files/s", options.files / seconds, limit=15.0, rate=True),
+        Row("  processor time", "s", used.ru_utime + used.ru_stime),
         Row("  done before the last process began", "files", before),
         Row("  missing", "files", missing, limit=0),
         Row("  twice", "files", twice, limit=0),
     ]
-    report("archive", rows, model=options.model or "mini")
+    report("archive", rows, model=options.model or "mini", killed=[round(moment, 1) for moment in moments])
 
 
 if __name__ == "__main__":
