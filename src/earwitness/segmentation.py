@@ -23,7 +23,7 @@ from earwitness.reading_ahead import draw_ahead
 
 STEP = 0.16  # s, one token of the built-in encoder
 SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
-PRICE = 2.0  # squared logits of an average tag, summed over time, that a cut must explain: docs/LOG.md
+PRICE = 3.0  # squared logits of an average tag, summed over time, that a cut must explain: docs/LOG.md
 OVERLAP = 0.2  # of a window: its edges are heard again, with what is before and after them
 SURE = 8.0  # logits beyond +-8 say no more than "surely"
 
