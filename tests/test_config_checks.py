@@ -10,6 +10,7 @@ import pytest
 from earwitness import sources
 from earwitness.build import build_model
 from earwitness.config import ConfigError, ModelConfig, load_preset
+from earwitness.decoding.language_model import CausalLanguageModel
 
 
 @pytest.mark.parametrize(
@@ -133,3 +134,27 @@ def test_quantized_weights_without_bitsandbytes(monkeypatch):
     monkeypatch.setattr(sources, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="quantize: 4bit needs bitsandbytes"):
         sources.quantization("4bit")
+
+
+@pytest.mark.parametrize("bits, wanted", [("4bit", {"load_in_4bit", "nf4"}), ("8bit", {"load_in_8bit"})])
+def test_quantized_weights_are_asked_of_transformers(monkeypatch, bits, wanted):
+    """As far as a machine without bitsandbytes goes: the settings that reach the loader."""
+    asked = {}
+
+    def from_pretrained(source, **options):
+        asked.update(options, source=source)
+        raise OSError("far enough")
+
+    monkeypatch.setattr(sources, "find_spec", lambda name: object())
+    monkeypatch.setattr(CausalLanguageModel, "from_pretrained", from_pretrained)
+    data = {
+        "encoder": {"kind": "ced", "dim": 8, "depth": 1, "heads": 2},
+        "adapter": [{"kind": "linear"}],
+        "language_model": {"source": "a/b", "quantize": bits, "tune": "lora"},
+    }
+    with pytest.raises(ConfigError, match="far enough"):
+        build_model(ModelConfig.model_validate(data))
+    settings = asked["quantization_config"].to_dict()
+    found = {name for name in ("load_in_4bit", "load_in_8bit") if settings[name]}
+    found |= {settings["bnb_4bit_quant_type"]} & {"nf4"}
+    assert asked["source"] == "a/b" and asked["dtype"] == "auto" and found == wanted

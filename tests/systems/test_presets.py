@@ -15,8 +15,8 @@ from earwitness.config import Losses, ModelConfig, list_presets, load_preset
 from earwitness.training.objective import CaptioningTask
 from earwitness.training.run import train_tokenizer
 
-CAPTIONS = ["a dog barks and a man speaks", "rain falls on a roof", "birds sing while wind blows"]
-RETRIEVED = [["a dog barks"], ["rain falls", "water drips on a roof"], []]
+CAPTIONS = ["a dog barks and a man speaks", "rain falls on a roof", "birds sing while wind blows", "silence"]
+RETRIEVED = [["a dog barks"], ["rain falls", "water drips on a roof"], [], ["a clock ticks"]]
 SYSTEMS = [name for name in list_presets() if name != "mini"]
 TINY_LLAMA = {"model_type": "llama", "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2} | {
     "num_attention_heads": 2,
@@ -75,15 +75,19 @@ def build(config: ModelConfig) -> Any:
 
 
 def batch(model: Any, *, equal: bool = False) -> dict[str, Any]:
-    """Three clips of different length (or of one), with frames and retrieved captions if need be."""
+    """Four clips of different, odd length (or of one), the last of them silent and without pictures.
+
+    With frames and retrieved captions if need be.
+    """
     generator = torch.Generator().manual_seed(1)
-    lengths = torch.tensor([19_200, 19_200, 19_200] if equal else [19_200, 14_000, 16_000])
-    waveforms = 0.1 * torch.randn(3, 19_200, generator=generator)
-    waveforms *= torch.arange(19_200) < lengths[:, None]
+    lengths = torch.tensor([19_201] * 4 if equal else [19_201, 13_999, 16_003, 1_607])
+    waveforms = 0.1 * torch.randn(4, 19_201, generator=generator)
+    waveforms *= torch.arange(19_201) < lengths[:, None]
+    waveforms[3] = 0.0
     inputs: dict[str, Any] = {"sound": {"waveforms": waveforms, "lengths": lengths}}
     if model.vision is not None:
-        frames = torch.randn(3, 3, 3, 32, 32, generator=generator)
-        inputs["video"] = {"frames": frames, "counts": torch.tensor([3, 3, 3] if equal else [3, 2, 1])}
+        frames = torch.randn(4, 3, 3, 32, 32, generator=generator)
+        inputs["video"] = {"frames": frames, "counts": torch.tensor([3, 3, 3, 3] if equal else [3, 2, 1, 0])}
     if model.retrieval_prompt is not None:
         inputs["captions"] = RETRIEVED
     return inputs
@@ -147,7 +151,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(preset):
     ids, mask = model.language_model.encode_captions(CAPTIONS)
     with torch.no_grad():
         together = model(**inputs, ids=ids, mask=mask)
-    for i in range(3):
+    for i in range(4):
         length = int(mask[i].sum())
         with torch.no_grad():
             alone = model(**row(inputs, i), ids=ids[i : i + 1, :length], mask=mask[i : i + 1, :length])
@@ -159,7 +163,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(preset):
                 torch.testing.assert_close(a[0], b[i, :length], rtol=1e-4, atol=1e-4 * largest)
     for beams in (1, 3):
         both = model.caption(**inputs, beams=beams, max_new_tokens=8)
-        for i in range(3):
+        for i in range(4):
             one = model.caption(**row(inputs, i), beams=beams, max_new_tokens=8)
             assert one.texts == both.texts[i : i + 1]
             assert one.scores.item() == pytest.approx(both.scores[i].item(), abs=1e-4)
@@ -169,7 +173,7 @@ def test_a_sound_without_video_is_captioned_by_a_model_that_could_watch():
     model = build(tiny("lavcap")[0])
     inputs = batch(model)
     decoded = model.caption(inputs["sound"], max_new_tokens=5)
-    assert len(decoded.texts) == 3 and decoded.scores.isfinite().all()
+    assert len(decoded.texts) == 4 and decoded.scores.isfinite().all()
 
 
 def test_a_clip_without_retrieved_captions_is_its_own_teacher():

@@ -19,7 +19,8 @@ from earwitness import features
 
 State = dict[str, Tensor]
 
-WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pt")  # in order of preference
+SHARDS = "model.safetensors.index.json"  # says which shard holds which tensor
+WEIGHT_NAMES = ("model.safetensors", SHARDS, "pytorch_model.bin", "model.pt")  # in order of preference
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 WRAPPERS = ("model", "state_dict")  # keys under which training scripts store the tensors
 
@@ -44,11 +45,16 @@ def find_weights(path_or_name: str | Path) -> Path:
         raise FileNotFoundError(f"{name} is neither a file, nor a folder, nor a hub name like owner/model")
     from huggingface_hub import snapshot_download
 
-    return find_weights(snapshot_download(name, allow_patterns=[*WEIGHT_NAMES, "config.json"]))
+    return find_weights(
+        snapshot_download(name, allow_patterns=[*WEIGHT_NAMES, "model-*.safetensors", "config.json"])
+    )
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a .safetensors file, or of a PyTorch file (read with weights_only=True)."""
+    """The tensors of a .safetensors file, of its shards, or of a PyTorch file (weights_only=True)."""
+    if path.name == SHARDS:
+        files = {Path(name).name for name in json.loads(path.read_text())["weight_map"].values()}
+        return {key: value for name in files for key, value in read_state(path.with_name(name)).items()}
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
