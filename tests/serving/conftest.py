@@ -89,7 +89,7 @@ def multipart(file: bytes | None, name: str = "sound.wav", **fields: Any) -> byt
 def serving(captioner: Captioner, limits: Limits = LIMITS, **options: Any) -> Iterator[Client]:
     app = create_app(captioner, limits, **options)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        running = server(app, limits.head_seconds, log_level="critical")
+        running = server(app, limits, log_level="critical")
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

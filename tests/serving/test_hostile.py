@@ -217,7 +217,7 @@ def test_names_of_files_reach_nothing(client, name) -> None:
 )
 def test_paths_reach_nothing(client, path) -> None:
     answer = client.get(path)
-    assert answer.status in (404, 307)
+    assert answer.status == 404
     assert b"root:" not in answer.body and b"import" not in answer.body
 
 
@@ -265,6 +265,40 @@ def test_too_many_requests_of_one_client_and_of_all(captioner) -> None:
         held.close()  # they leave, and there is room again
         wait_until(lambda: client.metric("requests_in_progress") == 0)
         assert client.post("/v1/captions", GOOD, beams=1).status == 200
+
+
+def test_one_address_holds_so_many_connections_only(captioner) -> None:
+    with (
+        serving(captioner, replace(LIMITS, connections=3, head_seconds=20.0), decoders=1) as client,
+        contextlib.ExitStack() as held,
+    ):
+        silent = [held.enter_context(client.connect()) for _ in range(3)]
+        wait_until(lambda: len(client.app.state.listener.decoders._all) == 1)
+        with client.connect() as fourth:
+            assert answer_of(fourth) == (0, b"")
+        with socket.create_connection(("127.0.0.1", client.port), 10, ("127.0.0.2", 0)) as other:
+            other.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert answer_of(other)[0] == 200
+        silent[0].close()
+        time.sleep(0.2)
+        assert client.get("/healthz").status == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+def test_who_does_not_read_the_answer_is_dropped(captioner) -> None:
+    """Answers of some megabytes fill the buffers of both ends; then nothing moves."""
+    with (
+        serving(captioner, replace(LIMITS, silent_seconds=1.0), decoders=1) as client,
+        socket.socket() as deaf,
+    ):
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(30)
+        deaf.connect(("127.0.0.1", client.port))
+        opened = len(os.listdir("/proc/self/fd"))
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 2000)
+        wait_until(lambda: len(os.listdir("/proc/self/fd")) < opened, 30)
+        assert client.get("/healthz").status == 200
 
 
 def test_an_answer_that_takes_too_long(captioner) -> None:

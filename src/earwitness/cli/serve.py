@@ -67,4 +67,4 @@ def serve(
     app = create_app(
         captioner, limits, api_key=api_key, decoders=decoders or os.cpu_count() or 1, batch_size=batch_size
     )
-    server(app, limits.head_seconds, host=host, port=port).run()
+    server(app, limits, host=host, port=port).run()

@@ -77,6 +77,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own come from elsewhere; the page has them without
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.listener, app.state.metrics = listener, metrics
     app.state.health = Health(

@@ -28,9 +28,8 @@ RETRY_SECONDS = 1.0
 class Recording:
     """A decoded upload. covered: the share of what the file declares that could be decoded, 0..1."""
 
-    waveform: (
-        np.ndarray
-    )  # float32 [S], in a file without a name: it takes no memory and leaves nothing behind
+    # float32 [S], in a file without a name: it takes no memory and leaves nothing behind
+    waveform: np.ndarray
     sample_rate: int
     damaged: bool
     covered: float
@@ -60,9 +59,13 @@ class Decoder:
                 start_new_session=True,  # Ctrl-C is for the server, which lets requests finish
             )
         decoder = cls(process, ours)
-        async with asyncio.timeout(START_SECONDS):
-            if await decoder.answer() is None:
-                raise OSError("a decoder process ended as it began")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                if await decoder.answer() is None:
+                    raise OSError("a decoder process ended as it began")
+        except BaseException:  # cancelled, too: nobody else knows of the process yet
+            await decoder.stop()
+            raise
         return decoder
 
     def order(self, order: dict[str, Any], media: BinaryIO, samples: BinaryIO) -> None:

@@ -24,6 +24,8 @@ class Limits:
     concurrency: int = 64  # recordings worked on at once; more of them wait
     queue: int = 192  # recordings that wait or are being uploaded: 503
     per_client: int = 128  # of both, by one address: 429
+    connections: int = 512  # open ones of one address, with or without a request: closed
+    silent_seconds: float = 60.0  # that a client may leave what it is sent unread: closed
     head_seconds: float = 10.0  # until a request's head is there: 408
     pace_seconds: float = 10.0  # a body slower than `pace` is borne for so long: 408
     pace: int = 8192  # bytes a second

@@ -83,8 +83,12 @@ class Listener:
 
     async def tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
         """The probabilities of tags over time."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self._tags, recording, window, hop)
+        rows = [row async for row in drawn(self._tag_rows(recording, window, hop), self.threads)]
+        times, probabilities = zip(*rows)
+        table = np.stack(probabilities)  # [windows, tags]
+        peaks = table.max(0)
+        told = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
+        return TagTracks([self.model.tag_names[i] for i in told], list(times), table[:, told])
 
     def _captions(
         self, recording: Recording, window: float | None, hop: float | None, beams: int
@@ -96,19 +100,18 @@ class Listener:
         window = window or min(WINDOW, self.captioner.max_seconds)
         yield from self.captioner.timeline(source, window, hop, batch_size=self.batch_size, beams=beams)
 
-    @torch.inference_mode()
-    def _tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
+    def _tag_rows(
+        self, recording: Recording, window: float, hop: float | None
+    ) -> Generator[tuple[tuple[float, float], np.ndarray]]:
+        """(start, end) of each window, and the probability of every tag in it."""
         rate = recording.sample_rate
         windows = media.windows((recording.waveform, rate), window, hop, rate)
-        times, rows = [], []
         while batch := [Clip(w.waveform, w.start, w.end, "") for w in islice(windows, self.batch_size)]:
-            h_a = self.model.listen(sound_of(batch, self.model.device))
-            rows.append(self.model.encoder.tag_probabilities(h_a).float().cpu().numpy())
-            times += [(clip.start, clip.end) for clip in batch]
-        table = np.concatenate(rows)  # [windows, tags]
-        peaks = table.max(0)
-        told = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
-        return TagTracks([self.model.tag_names[i] for i in told], times, table[:, told])
+            with torch.inference_mode():
+                h_a = self.model.listen(sound_of(batch, self.model.device))
+                rows = self.model.encoder.tag_probabilities(h_a).float().cpu().numpy()
+            for clip, row in zip(batch, rows):
+                yield (clip.start, clip.end), row
 
 
 async def drawn(items: Generator[T], threads: ThreadPoolExecutor) -> AsyncIterator[T]:

@@ -1,9 +1,11 @@
-"""The application on a port: uvicorn, with a deadline for the head of every request."""
+"""The application on a port: uvicorn, with limits on what connections may do before there is a request."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
@@ -11,22 +13,34 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from earwitness.serving.limits import Limits
+
 HEAD_BYTES = 16 << 10  # of request line and headers
 GRACE_SECONDS = 30  # for requests in progress when the server is asked to stop
 
 
-class HeadDeadline(H11Protocol):
-    """A connection that is closed unless the whole head of a request arrives in time.
+class Guarded(H11Protocol):
+    """A connection that is closed unless the whole head of a request arrives in time, and the answer is read.
 
-    Heads sent drop by drop would otherwise hold connections for ever.
+    Heads sent drop by drop, and answers left unread, would otherwise hold connections for ever; and one
+    address may hold so many only.
     """
 
-    seconds: float
+    limits: Limits
+    addresses: Counter[str]
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self.addresses[self._address] += 1
+        if self.addresses[self._address] > self.limits.connections:
+            return transport.abort()
         self._set_deadline()
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux ends what is not taken, even as it is being closed
+            peer = transport.get_extra_info("socket")
+            unread = round(1000 * self.limits.silent_seconds)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -39,6 +53,9 @@ class HeadDeadline(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._clear_deadline()
+        self.addresses[self._address] -= 1
+        if not self.addresses[self._address]:
+            del self.addresses[self._address]
 
     def send_400_response(self, msg: str) -> None:
         """What h11 cannot read: 400, or 431 where the head is too large."""
@@ -49,7 +66,7 @@ class HeadDeadline(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._clear_deadline()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(self.seconds, self._refuse, 408)
+            self._deadline = self.loop.call_later(self.limits.head_seconds, self._refuse, 408)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:
@@ -66,9 +83,9 @@ class HeadDeadline(H11Protocol):
         self.transport.close()
 
 
-def server(app: FastAPI, head_seconds: float, **options: Any) -> uvicorn.Server:
+def server(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
     """options: host, port, ... of uvicorn.Config."""
-    protocol = type("Protocol", (HeadDeadline,), {"seconds": head_seconds})
+    protocol = type("Protocol", (Guarded,), {"limits": limits, "addresses": Counter()})
     return uvicorn.Server(
         uvicorn.Config(
             app,
