@@ -54,6 +54,8 @@ def test_by_hand(text, tokens):
         ("d'oeuvre-like 7.b-U.S. post-9/11 x-y/z", "d'oeuvre-like 7.b-u.s. post-9 / 11 x-y/z"),
         ("<a@b.c> a..b@c.d> www.a@b", "<a@b.c> a..b@c.d> www.a@b"),
         ("do\xadn't DONN'T &Lt; &QUOT; pro- Comdr. X", "do n't donn ' t < &quot; pro- comdr. x"),
+        (r"\*\** = \*", r"\*\* * = \*"),
+        ("Rd.\u202fThe U.S.\u205fThe no.\u16805 Rd.\u2003The", "rd. the u.s. the no . 5 rd. . the"),
         ("co. Ltd. H₂²O ٣/4 no. ٣ <<< </b >", "co. ltd. . h ₂ ² o ٣/4 no. ٣ << < </b\xa0>"),
     ],
 )

@@ -63,4 +63,6 @@ LETTERS = "A-Za-z" + character_class(LETTER_RUNS)
 DIGITS = "0-9" + character_class(DIGIT_RUNS)
 MARKS = character_class(MARK_RUNS)
 CAPITALS = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Lu")
-SPACE = "(?:[ \t\xa0\u2000-\u200a\u3000]|(?i:&nbsp;))"
+_BLANKS = " \t\xa0\u2000-\u200a\u3000"  # Python's own class of white space holds more
+BLANK = f"[{_BLANKS}\n]"
+SPACE = f"(?:[{_BLANKS}]|(?i:&nbsp;))"

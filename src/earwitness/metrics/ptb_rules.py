@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from earwitness.metrics.ptb_characters import (
+    BLANK,
     CAPITALS,
     DIGITS,
     LETTERS,
@@ -99,7 +100,7 @@ def _word_rules() -> list[Rule]:
         Rule(re.compile(rf"({APOS}{SUFFIX}){NOT_LETTER}"), plain_quotes),
         Rule(re.compile(f"((?:[\x92\u2019]|(?i:&apos;)){SUFFIX})"), plain_quotes),
         Rule(re.compile(f"({APOS}[2-9]0[sS])")),
-        Rule(re.compile(rf"({APOS}[0-9][0-9])(?:\s|\Z)")),
+        Rule(re.compile(rf"({APOS}[0-9][0-9])(?:{BLANK}|\Z)")),
     ]
 
 
@@ -111,11 +112,11 @@ def plain_nt(text: str) -> str:
 
 
 def _abbreviation_rules() -> list[Rule]:
-    starter = rf"\s+(?:{_capitalized(STARTERS)}|M[RSrs]\.|{TAG})\s"
+    starter = rf"{BLANK}+(?:{_capitalized(STARTERS)}|M[RSrs]\.|{TAG}){BLANK}"
     capital = _capitalized(CAPITAL_CLOSERS)
     closer = f"(?i:{_any_of(CLOSERS)})|{capital}|[pP]{{1,2}}[tT][ey][sS]?|(?i:ph|ed)\\.(?i:d)"
     return [
-        Rule(re.compile(rf"((?:{closer})\.)(?:\s(?:[{CAPITALS}\s]|{TAG}))"), None, True),
+        Rule(re.compile(rf"((?:{closer})\.){BLANK}(?:[{CAPITALS}]|{BLANK}|{TAG})"), None, True),
         Rule(re.compile(rf"((?:{closer})\.)(?s:..)")),
         Rule(re.compile(rf"((?i:co)\.){SPACE}(?i:ltd)")),
         Rule(re.compile(rf"((?:{closer})\.)"), None, True),
@@ -126,7 +127,7 @@ def _abbreviation_rules() -> list[Rule]:
         Rule(re.compile(r"([A-Za-z]\.)")),
         Rule(re.compile(rf"((?:(?i:{_any_of(TITLES)})|[mM][ft][gG])\.)")),
         Rule(re.compile(rf"((?:{WORD}|{HYPHENATED}|{DOTTED}|{INITIALS})\.)[,;:\u3001]"), without_soft_hyphen),
-        Rule(re.compile(rf"((?i:{_any_of(NUMBER_WORDS)})\.)\s?{D}")),
+        Rule(re.compile(rf"((?i:{_any_of(NUMBER_WORDS)})\.){BLANK}?{D}")),
         Rule(
             re.compile(
                 rf"((?:[{LETTERS}{DIGITS}\xad]+\.)+(?i:{_any_of(FILE_ENDINGS)}))(?:{SPACE}|[\n.?!,]|\Z)"
@@ -169,7 +170,7 @@ def _sign_rules() -> list[Rule]:
         Rule(re.compile("('|(?i:&apos;))"), plain_quotes),
         Rule(re.compile("(-{5,})")),
         Rule(re.compile("(-{2,4}|[\x96\x97\u2013-\u2015])"), always("--")),
-        Rule(re.compile("([?!]+|\\*+|@+|#+|_+|<<?|>>?|\\\\\\*)")),
+        Rule(re.compile("([?!]+|\\*+|@+|#+|_+|<<?|>>?|(?:\\\\\\*)+)")),
         Rule(re.compile("((?i:&lt;))"), always("<")),
         Rule(re.compile("((?i:&gt;))"), always(">")),
         Rule(re.compile("((?i:&amp;))"), always("&")),
