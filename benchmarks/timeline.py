@@ -27,8 +27,8 @@ from benchmarks.record import Row, report
 
 NEAR = 0.5  # s: a cut so near to a boundary is one of it
 HOURS = (1, 10)
-VIDEO_BYTES = 2_100_000_000
-PICTURE = (640, 480)
+FRAMES = 4600  # of a video, 25 a second
+PICTURES = ((96, 64), (640, 480))  # pixels: uncompressed 0.04 and 2.1 GB
 
 
 class Piece(NamedTuple):
@@ -121,17 +121,17 @@ def write_hours(path: Path, hours: int) -> None:
             out.write(minute)
 
 
-def write_video(path: Path, size: int) -> None:
-    """Uncompressed pictures, 25 a second, and 16-bit sound, until the file has `size` bytes."""
+def write_video(path: Path, width: int, height: int) -> None:
+    """FRAMES uncompressed pictures, and 16-bit sound."""
     import av
 
     sound = (np.concatenate(sounds()).clip(-1, 1) * 32767).astype(np.int16)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as out:
-        pictures = out.add_stream("rawvideo", rate=25, width=PICTURE[0], height=PICTURE[1], pix_fmt="yuv420p")
+        pictures = out.add_stream("rawvideo", rate=25, width=width, height=height, pix_fmt="yuv420p")
         audio = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        grain = rng.integers(0, 256, (PICTURE[1] * 3 // 2, PICTURE[0]), np.uint8)
-        for number in range(size // grain.size):
+        grain = rng.integers(0, 256, (height * 3 // 2, width), np.uint8)
+        for number in range(FRAMES):
             picture = av.VideoFrame.from_ndarray(np.roll(grain, number, 1), "yuv420p")
             picture.pts = number
             out.mux(pictures.encode(picture))
@@ -183,9 +183,9 @@ def hour_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
 
 def video_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
     rows = []
-    for size in (VIDEO_BYTES // 20, VIDEO_BYTES):
-        file = folder / f"{size}.mkv"
-        write_video(file, size)
+    for width, height in PICTURES:
+        file = folder / f"{width}.mkv"
+        write_video(file, width, height)
         found = in_a_process(file, options)
         name = f"video of {file.stat().st_size / 1e9:.2f} GB, {found['end']:.0f} s"
         rows += [Row(name, "s", found["seconds"]), Row("  peak memory", "MB", found["memory"])]

@@ -96,8 +96,8 @@ def store_of_sounds(
         parts.append(kept_vectors(kept, [embedder.name, "sounds", *part], embed))
         progress(len(part))
     vectors = np.concatenate(parts)
-    heard = np.flatnonzero(~np.isnan(vectors).any(1))
-    if not len(heard):
+    heard = np.flatnonzero(~np.isnan(vectors).any(1)).tolist()
+    if not heard:
         raise ValueError("none of the sounds can be heard: are the paths those of this machine?")
     rows = [captions[i] for i in heard], [clip_ids[i] for i in heard]
     return CaptionDatastore(*rows, vectors[heard], embedder=embedder)
