@@ -116,7 +116,7 @@ def write_hours(path: Path, hours: int) -> None:
     import soundfile
 
     minute = np.resize(np.concatenate(sounds()), 60 * RATE)
-    with soundfile.SoundFile(path, "w", RATE, 1, format="OGG", subtype="OPUS") as out:
+    with soundfile.SoundFile(path, "w", RATE, 1) as out:
         for _ in range(60 * hours):
             out.write(minute)
 
@@ -168,12 +168,12 @@ def in_a_process(file: Path, options: argparse.Namespace) -> dict[str, Any]:
 def hour_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
     rows, least = [], None
     for hours in HOURS:
-        write_hours(folder / f"{hours}.opus", hours)
-        found = in_a_process(folder / f"{hours}.opus", options)
+        write_hours(folder / f"{hours}.flac", hours)
+        found = in_a_process(folder / f"{hours}.flac", options)
         limit = None if least is None else 1.05 * least
         least = least or found["memory"]
         rows += [
-            Row(f"{hours} h of Ogg/Opus", "s", found["seconds"], limit=30.0 * hours),
+            Row(f"{hours} h of FLAC", "s", found["seconds"], limit=30.0 * hours),
             Row("  processor time", "s", found["processor"]),
             Row("  peak memory", "MB", found["memory"], limit=limit),
             Row("  captioned", "s", found["end"]),
