@@ -33,9 +33,8 @@ class QueryAttention(nn.Module):
 
     def forward(self, x: Embeds) -> Tensor:
         values = x.values.masked_fill(~x.mask[..., None], 0.0)  # [B, N, D]
-        seen = x.mask | ~x.mask.any(
-            1, keepdim=True
-        )  # softmax needs something to look at: zeros, in an empty clip
+        # softmax needs something to look at: zeros, in an empty clip
+        seen = x.mask | ~x.mask.any(1, keepdim=True)
         q = self._split(self.to_q(self.queries)[None])  # [1, H, Q, D/H]
         k, v = self._split(self.to_k(values)), self._split(self.to_v(values))  # [B, H, N, D/H]
         read = F.scaled_dot_product_attention(

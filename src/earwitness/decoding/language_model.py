@@ -178,14 +178,12 @@ class LanguageModel(nn.Module):
 
     def _mean_log_probabilities(self, tokens: Tensor, output: Any, settings: dict[str, Any]) -> Tensor:
         ended = (tokens == self.eos_id).cumsum(1)
-        real = (ended == 0) | (
-            (ended == 1) & (tokens == self.eos_id)
-        )  # up to the first eos, that one included
+        # up to the first end of sequence, that one included
+        real = (ended == 0) | ((ended == 1) & (tokens == self.eos_id))
         lengths = real.sum(1).clamp(min=1)
-        if (
-            getattr(output, "sequences_scores", None) is not None
-        ):  # beam search: sum / length ** length_penalty
-            return output.sequences_scores * lengths ** (settings.get("length_penalty", 1.0) - 1.0)
+        sums = getattr(output, "sequences_scores", None)
+        if sums is not None:  # beam search: sum / length ** length_penalty
+            return sums * lengths ** (settings.get("length_penalty", 1.0) - 1.0)
         steps = [scores.gather(1, tokens[:, i, None]) for i, scores in enumerate(output.scores)]  # normalised
         return torch.cat(steps, 1).masked_fill(~real, 0.0).sum(1) / lengths
 

@@ -63,7 +63,7 @@ class ReleasedPrompt(Prompt):
         *,
         video: Embeds | None = None,
         captions: Sequence[Sequence[str]] | None = None,
-        tags: None = None,
+        tags: Sequence[Sequence[str]] | None = None,
     ) -> Embeds:
         if self.wants_captions != (captions is not None):
             raise ValueError(

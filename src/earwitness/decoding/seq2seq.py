@@ -47,9 +47,8 @@ class EncoderDecoderLanguageModel(LanguageModel):
         return output.logits[:, -ids.shape[1] :]
 
     def _encoder_inputs(self, prefix: Embeds) -> dict[str, Tensor]:
-        packed = pack_right(
-            Embeds(prefix.values.flip(1), prefix.mask.flip(1))
-        )  # mirrored: packed to the left
+        # mirrored: packed to the left
+        packed = pack_right(Embeds(prefix.values.flip(1), prefix.mask.flip(1)))
         return {
             "inputs_embeds": packed.values.flip(1).to(self.token_table.dtype),
             "attention_mask": packed.mask.flip(1).long(),
