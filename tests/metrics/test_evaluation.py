@@ -87,8 +87,14 @@ def test_missing_parts_are_named_and_the_rest_comes():
         ([], [], "nothing to score"),
         (["a"], [], "1 candidates but 0 clips"),
         (["a", "b"], [["a"], []], "clip 1 has no reference"),
-        (["a"], ["a"], "the references of clip 0 are one text"),
-        ("a", [["a"]], "not a single text"),
+        (["a"], ["a"], "references of clip 0: a list is wanted, not a single text"),
+        ("a", [["a"]], "candidates: a list is wanted, not a single text"),
+        (None, [["a"]], "candidates: a list is wanted, not NoneType"),
+        ({"x": "a"}, [["a"]], "candidates: a list is wanted, not dict"),
+        (["a"], None, "references: a list is wanted, not NoneType"),
+        (["a"], {"x": ["a"]}, "references: a list is wanted, not dict"),
+        (["a"], [None], "references of clip 0: a list is wanted, not NoneType"),
+        (["a"], [{"a"}], "references of clip 0: a list is wanted, not set"),
         ([None], [["a"]], "candidate 0 is neither"),
         (["a"], [[3]], "a reference of clip 0 is int"),
         ([[]], [["a"]], "candidate 0 is neither"),
@@ -99,11 +105,23 @@ def test_bad_input_is_said(candidates, references, message):
         score(candidates, references, QUICK)
 
 
+def test_anything_with_an_order_will_do():
+    wanted = score(CANDIDATES, REFERENCES, QUICK, ids=["x", "y", "z"])
+    found = score(iter(CANDIDATES), map(tuple, REFERENCES), iter(QUICK.split(",")), ids=iter("xyz"))
+    assert found.clips == wanted.clips and found.ids == wanted.ids
+
+
 def test_other_bad_arguments():
     with pytest.raises(ValueError, match="score has no option spice_hom; known: sbert_model"):
         score(CANDIDATES, REFERENCES, QUICK, spice_hom="x")
     with pytest.raises(ValueError, match="2 distinct ids"):
         score(CANDIDATES, REFERENCES, QUICK, ids=["x", "y", "x"])
+    with pytest.raises(ValueError, match="2 distinct ids"):
+        score(CANDIDATES, REFERENCES, QUICK, ids=[1, "1", 2])  # a report names clips by text
+    with pytest.raises(ValueError, match="metrics: a list is wanted, not NoneType"):
+        score(CANDIDATES, REFERENCES, None)
+    with pytest.raises(ValueError, match="there is no metric '3'"):
+        score(CANDIDATES, REFERENCES, [3])
 
 
 def test_odd_captions_keep_their_rows(meteor_data):

@@ -47,6 +47,8 @@ def test_all_clips(shared, meteor_data):
         ("No. 5", "no. 5"),
         ("well. He", "well . he"),
         ("x ... y", "x ... y"),
+        ("x––y –-z 5–6 '–'", "x - - y - -z 5 - 6 ' - '"),
+        ("\x07 a \x07 b \x1b", "a \x07 b"),
         ("“x” ‘y’", "\" x \" ' y '"),
     ],
 )
@@ -79,6 +81,19 @@ def test_values_that_can_be_reckoned(meteor_data):
     found = meteor(Corpus(["a dog", "", "zzzz qqqq", "a dog"], [["a dog"], ["a dog"], ["a dog"], [""]]))
     assert found.clips == [1.0, 0.0, 0.0, 0.0]
     assert formula([0.0] * 23) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("score", "statistics"),
+    [  # of captions of some hundred words, where the order of sums shows; what the jar makes of them
+        (0.16677797287264437, "103 107 40 34 14 14 30 30 0 0 0 0 7 7 0 0 5 5 1 1 47 57 57"),
+        (0.17499863575151406, "106 85 39 32 10 10 25 25 4 4 0 0 7 7 0 0 2 2 2 1 43 50 49"),
+        (0.13340798664993012, "107 109 34 32 12 12 20 20 0 0 0 0 7 7 0 0 5 5 3 1 38 47 45"),
+        (0.1903067272381694, "134 89 50 31 17 17 20 20 2 2 0 0 6 5 0 1 3 6 4 0 41 52 51"),
+    ],
+)
+def test_long_captions_equal_the_jar_to_the_last_bit(score, statistics):
+    assert formula([float(number) for number in statistics.split()]) == score
 
 
 def test_a_very_long_caption_does_not_hang(meteor_data):

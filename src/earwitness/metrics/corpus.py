@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +60,14 @@ class Corpus:
     def __init__(
         self, candidates: Sequence[str], references: Sequence[Sequence[str]], *, tokenize: bool = True
     ) -> None:
-        check_captions(candidates, references)
-        self.candidates = [LINE_BREAKS.sub(" ", text) for text in candidates]
-        self.references = [[LINE_BREAKS.sub(" ", text) for text in texts] for texts in references]
+        own = entries("candidates", candidates)
+        others = [
+            entries(f"references of clip {number}", texts)
+            for number, texts in enumerate(entries("references", references))
+        ]
+        _check_captions(own, others)
+        self.candidates = [LINE_BREAKS.sub(" ", text) for text in own]
+        self.references = [[LINE_BREAKS.sub(" ", text) for text in texts] for texts in others]
         self.tokenize = tokenize
         self._places: list[tuple[Ints, Ints]] = []
 
@@ -136,24 +141,28 @@ def _count(rows: Ints, ids: Ints) -> NgramCounts:
     return NgramCounts(keys // size, keys % size, counts)
 
 
-def check_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """Raise ValueError, saying where, unless there is one text and a list of reference texts for every
-    clip."""
-    if isinstance(candidates, str) or isinstance(references, str):
-        raise ValueError("candidates and references are lists with one entry a clip, not a single text")
+def entries(what: str, value: object) -> list[Any]:
+    """The entries of a list, or of anything else that has an order; ValueError names what has none."""
+    if isinstance(value, (str, bytes)):
+        raise ValueError(f"{what}: a list is wanted, not a single text; put it in a list")
+    if isinstance(value, (Mapping, Set)) or not isinstance(value, Iterable):
+        raise ValueError(f"{what}: a list is wanted, not {type(value).__name__}")
+    return list(value)
+
+
+def _check_captions(candidates: Sequence[object], references: Sequence[Sequence[object]]) -> None:
+    """Raise ValueError, saying where, unless there is one text and some reference texts for every clip."""
     if len(candidates) != len(references):
         raise ValueError(
             f"{len(candidates)} candidates but {len(references)} clips with references: "
             "give one entry a clip in each"
         )
-    if not len(candidates):
+    if not candidates:
         raise ValueError("there is nothing to score: the list of candidates is empty")
     for number, (candidate, texts) in enumerate(zip(candidates, references, strict=True)):
         if not isinstance(candidate, str):
             raise ValueError(f"candidate {number} is {type(candidate).__name__}, not a text")
-        if isinstance(texts, str):
-            raise ValueError(f"the references of clip {number} are one text: put them in a list")
-        if not len(texts):
+        if not texts:
             raise ValueError(f"clip {number} has no reference")
         for text in texts:
             if not isinstance(text, str):

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from earwitness.metrics.corpus import Corpus, Score
+from earwitness.metrics.corpus import Corpus, Score, entries
 from earwitness.metrics.meteor_data import MissingData
 from earwitness.metrics.registry import BLEUS, DEFAULT, METRICS, Evaluation, Settings
 from earwitness.metrics.report import Report, signature
@@ -57,17 +57,17 @@ def score(
     options = _settings(settings)
     sets = _candidate_sets(candidates)
     corpus = Corpus(sets[0], references, tokenize=tokenize)
-    if ids is not None and (len(ids) != len(corpus) or len(set(ids)) != len(ids)):
-        raise ValueError(
-            f"{len(corpus)} clips but {len(set(ids))} distinct ids: every clip needs one of its own"
-        )
+    labels = [str(name) for name in entries("ids", range(len(corpus)) if ids is None else ids)]
+    if len(labels) != len(corpus) or len(set(labels)) != len(corpus):
+        distinct = len(set(labels))
+        raise ValueError(f"{len(corpus)} clips but {distinct} distinct ids: every clip needs one of its own")
     evaluation = Evaluation(corpus, options)
     values: dict[str, Score] = {}
     missing: dict[str, str] = {}
     for name in names:
         try:
             if name == "spider_max":
-                values[name] = _spider_max(sets, references, tokenize, options, evaluation)
+                values[name] = _spider_max(sets, evaluation)
             else:
                 values[name] = evaluation.value(name)
                 values.update((k, v) for k, v in evaluation.parts.items() if k.startswith(f"{name}."))
@@ -77,7 +77,7 @@ def score(
         corpus={name: value.corpus for name, value in values.items()},
         clips={name: value.clips for name, value in values.items() if value.clips},
         signature=signature(corpus, evaluation.models, options.document_frequency is not None),
-        ids=[str(i) for i in (ids if ids is not None else range(len(corpus)))],
+        ids=labels,
         candidates=corpus.candidates,
         references=corpus.references,
         missing=missing,
@@ -87,7 +87,7 @@ def score(
 
 def metric_names(metrics: str | Iterable[str]) -> list[str]:
     """The metrics that a request names, in order, each once."""
-    asked = metrics.split(",") if isinstance(metrics, str) else list(metrics)
+    asked = metrics.split(",") if isinstance(metrics, str) else map(str, entries("metrics", metrics))
     groups: dict[str, Sequence[str]] = {"default": DEFAULT, "all": METRICS, "bleu": BLEUS}
     names = [name for word in asked for name in groups.get(word.strip(), (word.strip(),))]
     for name in names:
@@ -110,9 +110,7 @@ def _settings(given: dict[str, object]) -> Settings:
 def _candidate_sets(candidates: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str]]:
     """Candidate sets [sets][clips] from one or several captions a clip; a clip with fewer repeats its
     first."""
-    if isinstance(candidates, str):
-        raise ValueError("candidates is a list with one entry a clip, not a single text")
-    rows = [[entry] if isinstance(entry, str) else entry for entry in candidates]
+    rows = [[entry] if isinstance(entry, str) else entry for entry in entries("candidates", candidates)]
     for number, row in enumerate(rows):
         if not isinstance(row, (list, tuple)) or not row:
             raise ValueError(f"candidate {number} is neither a text nor a list of texts: {row!r:.80}")
@@ -120,15 +118,7 @@ def _candidate_sets(candidates: Sequence[str] | Sequence[Sequence[str]]) -> list
     return [[row[i] if i < len(row) else row[0] for row in rows] for i in range(widest)]
 
 
-def _spider_max(
-    sets: list[list[str]],
-    references: Sequence[Sequence[str]],
-    tokenize: bool,
-    settings: Settings,
-    first: Evaluation,
-) -> Score:
-    evaluations = [
-        first,
-        *(Evaluation(Corpus(row, references, tokenize=tokenize), settings) for row in sets[1:]),
-    ]
-    return spider_max([evaluation.clips("spider") for evaluation in evaluations])
+def _spider_max(sets: list[list[str]], first: Evaluation) -> Score:
+    references, tokenize = first.corpus.references, first.corpus.tokenize
+    others = [Evaluation(Corpus(row, references, tokenize=tokenize), first.settings) for row in sets[1:]]
+    return spider_max([evaluation.clips("spider") for evaluation in (first, *others)])

@@ -91,12 +91,12 @@ def _perfect(numbers: Sequence[float]) -> bool:
 
 def formula(numbers: Sequence[float]) -> float:
     """The score that 23 statistics give."""
-    # Content words of all modules are added up before the function words: the order decides the last bit.
+    # The order of products and of sums (content words of all modules first) decides the last bit.
     candidate = reference = 0.0
     for first, share in ((4, DELTA), (6, 1 - DELTA)):
         for module, weight in enumerate(WEIGHTS):
-            candidate += weight * share * numbers[first + 4 * module]
-            reference += weight * share * numbers[first + 4 * module + 1]
+            candidate += numbers[first + 4 * module] * weight * share
+            reference += numbers[first + 4 * module + 1] * weight * share
     length = (numbers[0] - numbers[2]) * DELTA + numbers[2] * (1 - DELTA)
     reference_length = (numbers[1] - numbers[3]) * DELTA + numbers[3] * (1 - DELTA)
     if not candidate or not reference or not length or not reference_length:

@@ -11,7 +11,10 @@ from earwitness.metrics.meteor_data import MeteorData
 # The letters it knows: Latin with its first extension, Cyrillic, some phonetic signs. All else is a symbol
 # by itself.
 _ALPHA = "A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u017e\u0400-\u0527\u1d00-\u1d7f\ua640-\ua66e\ua67e-\ua697"
-_QUOTES = str.maketrans({"`": "'", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\xa0": " "})
+_SPELLINGS = str.maketrans(
+    {"`": "'", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\xa0": " ", "\u2013": " - "}
+)
+_ENDS = "".join(map(chr, range(0x21)))  # Java's trim: the blank and all control characters
 _STEPS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -36,7 +39,7 @@ def normalize(text: str, data: MeteorData) -> list[str]:
     """Lower-case words of a text as METEOR counts them."""
     if _PLAIN.fullmatch(text):
         return text.split()
-    text = text.translate(_QUOTES).replace("''", '"').replace("--", "-")
+    text = text.strip(_ENDS).translate(_SPELLINGS).replace("''", '"').replace("--", "-")
     text = f" {text} "
     for pattern, replacement in _STEPS:
         text = pattern.sub(replacement, text)
