@@ -167,6 +167,21 @@ def test_forms_of_a_report(tmp_path):
         latex_table({"b": report}, ["meteor"])
 
 
+def test_hostile_names_and_half_characters_in_all_forms(tmp_path):
+    """Names are data: no new line of LaTeX, no tag of HTML; half a surrogate loses no report."""
+    odd = "</h2><script>\n\\input{x}%&\ud800"
+    report = score([odd, "rain"], [[odd], ["rain"]], "rouge_l", ids=[odd, "y"])
+    rows = report.to_latex("a\n\\input{x} & b").split("\n")
+    assert r"a \textbackslash{}input\{x\} \& b & 100.00 \\" in rows
+    assert all(row.startswith(("\\", "System", "a ", "% a ")) for row in rows[:-1])
+    report.worst_cases(tmp_path / "w.html")
+    text = (tmp_path / "w.html").read_text("utf-8")
+    assert "<script" not in text and "&lt;/h2&gt;&lt;script&gt;" in text
+    report.to_csv(tmp_path / "r.csv")
+    report.to_json(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text("utf-8"))["clips"][0]["id"] == odd
+
+
 def test_comparison_intervals():
     generator = np.random.default_rng(1)
     words = "dog cat rain wind man woman car train".split()
@@ -269,6 +284,9 @@ def test_files_of_all_kinds_agree(tmp_path):
         ("a.csv", "id,caption\nx,a dog, barking\n", "line 2: more fields"),
         ("a.csv", "id,caption\n", "holds no captions"),
         ("a.json", "{", "not valid JSON"),
+        ("a.json", "[" * 100_000, "not valid JSON"),
+        ("a.json", '{"x": "a dog", "x": "rain"}', "the name 'x' stands twice"),
+        ("a.jsonl", '{"id": "x", "caption": "a", "caption": "b"}', "the name 'caption' stands twice"),
         ("a.json", "3", "holds int"),
         ("a.json", "[3]", "row 1: int instead of"),
         ("a.json", '[{"id": 1, "caption": 4}]', "not a text or a list"),

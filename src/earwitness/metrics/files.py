@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,10 @@ def _table(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _json(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         if file.suffix.lower() == ".jsonl":
-            data: Any = [json.loads(line) for line in text.split("\n") if line.strip()]
+            data: Any = [_parsed(line) for line in text.split("\n") if line.strip()]
         else:
-            data = json.loads(text)
-    except json.JSONDecodeError as error:
+            data = _parsed(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON: {error}") from None
     if isinstance(data, dict):
         for number, (name, texts) in enumerate(data.items(), 1):
@@ -144,6 +145,19 @@ def _json(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 f"{file}, row {number}: {type(row).__name__} instead of an object with id and caption"
             )
         yield number, row
+
+
+def _parsed(text: str) -> Any:
+    """JSON in which no name stands twice: of two captions of one id the first would be lost."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            double = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise ValueError(f"the name {double!r} stands twice in one object")
+        return row
+
+    return json.loads(text, object_pairs_hook=unique)
 
 
 def _row(file: Path, number: int, row: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -132,14 +132,15 @@ def latex_table(reports: Mapping[str, Report], metrics: Sequence[str] | None = N
             cells.append(rf"\textbf{{{text}}}" if bold else text)
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [f"% {system}: {report.signature}" for system, report in reports.items()]
+    for system, report in reports.items():
+        lines.append("% " + " ".join(f"{system}: {report.signature}".split()))  # a comment ends with its line
     return "\n".join(lines) + "\n"
 
 
 def _escape(text: str) -> str:
     marks = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
     marks["^"] = r"\textasciicircum{}"
-    return "".join(marks.get(c, c) for c in text)
+    return "".join(marks.get(c, c) for c in " ".join(text.split()))
 
 
 def signature(corpus: Corpus, models: Mapping[str, str], given_frequency: bool) -> str:
@@ -160,11 +161,11 @@ def signature(corpus: Corpus, models: Mapping[str, str], given_frequency: bool) 
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file so that a reader never sees half of it."""
+    """Write a file so that a reader never sees half of it. Half a surrogate pair is written as its escape."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
