@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from earwitness.losses.distillation import caption_logits, distillation_kl, distillation_kl_released
+from earwitness.losses.distillation import distillation_kl, distillation_kl_released
 
 GOLDEN = {
     k: torch.from_numpy(v)
@@ -19,15 +19,11 @@ TEACHER, STUDENT, LABELS = GOLDEN["teacher_logits"], GOLDEN["student_logits"], G
 WITH, WITHOUT = int(GOLDEN["P_rag"]), int(GOLDEN["P_norag"])  # prompt lengths
 
 
-def with_prompt(size: int) -> torch.Tensor:
-    return F.pad(LABELS, (size, 0), value=-100)
-
-
 @pytest.mark.parametrize(("temperature", "expected"), [(1.0, 3.4916114288261326), (2.0, 4.033085180819071)])
 def test_aligned_masked_mean(temperature, expected):
-    teacher, mask = caption_logits(TEACHER, with_prompt(WITH))
-    student, same_mask = caption_logits(STUDENT, with_prompt(WITHOUT))
-    assert torch.equal(mask, LABELS != -100) and torch.equal(mask, same_mask)
+    """The logits one position before a token predict it, so that the first one is distilled too."""
+    teacher, student = TEACHER[:, WITH - 1 : WITH + 5], STUDENT[:, WITHOUT - 1 : WITHOUT + 5]
+    mask = LABELS != -100
     assert distillation_kl(teacher, student, mask, temperature).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -37,14 +33,6 @@ def test_released_form_equals_the_released_code(temperature, expected):
     assert distillation_kl_released(teacher, student, temperature).item() == pytest.approx(
         expected, rel=1e-12
     )
-
-
-def test_caption_logits_finds_captions_wherever_they_stand():
-    logits, labels = torch.rand(2, 7, 3), torch.full((2, 7), -100)
-    labels[0, 2:4], labels[1, 5:] = 1, 2
-    picked, mask = caption_logits(logits, labels, size=3)
-    torch.testing.assert_close(picked[:, :2], torch.stack([logits[0, 1:3], logits[1, 4:6]]))
-    assert mask.tolist() == [[True, True, False]] * 2
 
 
 def test_zero_on_itself_positive_elsewhere_and_not_symmetric():

@@ -206,9 +206,6 @@ class LanguageModel(nn.Module):
         count = len(prefixes)
         return self.logits(stack_rows(prefixes), ids.repeat(count, 1), mask.repeat(count, 1)).chunk(count)
 
-    def forward(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.logits(prefix, ids, mask)
-
 
 class CausalLanguageModel(LanguageModel):
     """A decoder-only model of transformers (Llama, Qwen, GPT-2 ...) and its tokenizer."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,15 +15,12 @@ def caption_cross_entropy(
     mask: Tensor,
     *,
     label_smoothing: float = 0.0,
-    reduction: Literal["token", "sequence"] = "token",
 ) -> Tensor:
-    """Negative log-likelihood of the captions, in nats.
+    """Negative log-likelihood of the captions, in nats, mean over all real tokens of the batch.
 
     logits: [B, L, V], position i predicts ids[:, i] (already aligned, nothing is shifted here). ids: [B, L].
-    mask: bool [B, L], padding counts nothing. reduction: "token" is the mean over all real tokens of the
-    batch; "sequence" is the mean over captions of each caption's mean, so that long captions weigh no more
-    than short ones. label_smoothing: share of the target mass spread evenly over the vocabulary. Computed in
-    fp32 at least.
+    mask: bool [B, L], padding counts nothing. label_smoothing: share of the target mass spread evenly over
+    the vocabulary. Computed in fp32 at least.
     """
     if logits.shape[:2] != ids.shape or ids.shape != mask.shape:
         raise ValueError(
@@ -34,16 +29,11 @@ def caption_cross_entropy(
         )
     targets = ids.masked_fill(~mask, _IGNORED)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = F.cross_entropy(
+    loss = F.cross_entropy(
         logits.flatten(0, 1),
         targets.flatten(),
         ignore_index=_IGNORED,
-        reduction="none",
+        reduction="sum",
         label_smoothing=label_smoothing,
-    ).view_as(targets)  # [B, L], zero at padding
-    if reduction == "token":
-        return losses.sum() / mask.sum().clamp(min=1)
-    if reduction == "sequence":
-        lengths = mask.sum(1)
-        return (losses.sum(1) / lengths.clamp(min=1)).sum() / (lengths > 0).sum().clamp(min=1)
-    raise ValueError(f"reduction must be 'token' or 'sequence', not {reduction!r}")
+    )
+    return loss / mask.sum().clamp(min=1)

@@ -11,9 +11,9 @@ def distillation_kl(
 ) -> Tensor:
     """KL(teacher || student) in nats, averaged over real caption tokens, times T^2 (L_DDA, Eq. 9-11).
 
-    teacher_logits, student_logits: [B, L, V], position i of either predicts caption token i (see
-    `caption_logits`). mask: bool [B, L], padding counts nothing. The teacher is detached. T^2 keeps the size
-    of the gradient when the temperature changes (Hinton et al. 2015). Computed in fp32 at least.
+    teacher_logits, student_logits: [B, L, V], position i of either predicts caption token i. mask: bool
+    [B, L], padding counts nothing. The teacher is detached. T^2 keeps the size of the gradient when the
+    temperature changes (Hinton et al. 2015). Computed in fp32 at least.
     """
     if teacher_logits.shape != student_logits.shape or teacher_logits.shape[:2] != mask.shape:
         raise ValueError(
@@ -22,21 +22,6 @@ def distillation_kl(
         )
     divergences = _kl(teacher_logits[mask], student_logits[mask], temperature)  # [tokens]
     return temperature**2 * divergences.sum() / max(len(divergences), 1)
-
-
-def caption_logits(logits: Tensor, labels: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
-    """The logits that predict caption tokens, moved to the front: [B, T, V] -> [B, L, V], bool [B, L].
-
-    labels: [B, T] token ids at caption positions, -100 elsewhere; the logits one position earlier predict
-    them, so that the first caption token is distilled too. Two branches with prompts of different length
-    become comparable. size: L; default the longest caption in the batch.
-    """
-    supervised = labels[:, 1:] != -100  # [B, T - 1]
-    counts = supervised.sum(1)
-    size = int(counts.max()) if size is None else size
-    order = supervised.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :size]
-    picked = logits[:, :-1].gather(1, order[..., None].expand(-1, -1, logits.shape[-1]))
-    return picked, torch.arange(size, device=labels.device) < counts[:, None]
 
 
 def distillation_kl_released(
