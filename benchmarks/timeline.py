@@ -26,7 +26,6 @@ from benchmarks.mini import RATE, peak_memory, sounds
 from benchmarks.record import Row, report
 
 NEAR = 0.5  # s: a cut so near to a boundary is one of it
-HOURS = (1, 10)
 FRAMES = 4600  # of a video, 25 a second
 PICTURES = ((96, 64), (640, 480))  # pixels: uncompressed 0.04 and 2.1 GB
 
@@ -167,7 +166,7 @@ def in_a_process(file: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def hour_rows(options: argparse.Namespace, folder: Path) -> list[Row]:
     rows, least = [], None
-    for hours in HOURS:
+    for hours in options.hours:
         write_hours(folder / f"{hours}.flac", hours)
         found = in_a_process(folder / f"{hours}.flac", options)
         limit = None if least is None else 1.05 * least
@@ -199,6 +198,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="pieces to compose")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prices", type=float, nargs="+", default=[])
+    parser.add_argument("--hours", type=int, nargs="+", default=[1, 10])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", default="boundaries,hours,video", help="parts, with commas")
     parser.add_argument("--file", help=argparse.SUPPRESS)  # captioned in this process
