@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import time
 
 import pytest
@@ -150,6 +153,24 @@ def test_a_killed_build_leaves_nothing_that_looks_complete(small_source, monkeyp
             data_module.load.__wrapped__()
     assert list(small_source.iterdir()) == []
     assert len(data_module.load.__wrapped__().targets) == 3
+
+
+def test_what_a_killed_process_left_is_passed_over_and_later_removed(small_source, monkeypatch):
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_module, "_write_paraphrases", die)
+        process = multiprocessing.get_context("fork").Process(target=data_module.load.__wrapped__)
+        process.start()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (leftover,) = small_source.iterdir()
+    assert len(data_module.load.__wrapped__().targets) == 3
+    assert leftover.is_dir()  # for all one knows another process is at work there
+    os.utime(leftover, (0, 0))
+    data_module.build(small_source / data_module._LAYOUT)
+    assert not leftover.exists()
 
 
 def test_two_builds_at_once_both_end_with_an_index(small_source):
