@@ -1,3 +1,4 @@
+import pytest
 from typer.testing import CliRunner
 
 import earwitness
@@ -26,3 +27,18 @@ def test_a_misspelt_preset_is_told_the_right_one():
 
 def test_version():
     assert run("--version").stdout.split() == ["earwitness", earwitness.__version__]
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_what_is_printed_is_whole_and_says_the_same(name, tmp_path):
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(run("presets", name).stdout)
+    assert load_preset(str(printed)) == load_preset(name)
+    assert not any(line.startswith("base:") for line in printed.read_text().splitlines())
+
+
+def test_values_from_a_base_keep_their_source(tmp_path):
+    printed = run("presets", "all").stdout
+    assert "kernels:  # ours: the paper names several scales, not which" in printed
+    assert "row_normalized: true\n" in printed and "weight: 0.0  # SLAM-AAC: the cosine alone" in printed
+    assert "time          # ours" not in printed  # what the base said of a value that is another here

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+Place = tuple[Any, ...]  # keys and numbers of list items, from the root
 
 
 def presets(
@@ -16,14 +18,73 @@ def presets(
     earwitness presets                             what there is
     earwitness presets mini > mine.yaml            a recipe of your own to start from
     """
-    from earwitness.config import ConfigError, list_presets, load_preset, preset_text
+    from earwitness.config import ConfigError, list_presets, load_preset
 
     try:
         if name is not None:
-            typer.echo(preset_text(name), nl=False)
+            typer.echo(resolved(name), nl=False)
             return
         for preset in list_presets():
             typer.echo(f"{preset:24} {load_preset(preset).description}")
     except ConfigError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def resolved(name: str) -> str:
+    """The YAML of a preset; one that builds on another with all it takes from there, comments included."""
+    import yaml
+
+    from earwitness.config import load_preset, preset_text
+
+    files = [preset_text(name)]
+    preset = load_preset(name)  # raises ConfigError for what is wrong with any of the files
+    while base := yaml.safe_load(files[0]).get("base"):
+        files.insert(0, preset_text(base))
+    if len(files) == 1:
+        return files[0]
+    heads, comments = "", {}
+    for text in files:
+        heads = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#")) + heads
+        comments |= {
+            place: text.splitlines()[line].partition(" #")[2] for place, line in places(text).items()
+        }
+    data = preset.model_dump(mode="json", exclude_unset=True)
+    lines = yaml.dump(data, Dumper=one_line_dumper(), sort_keys=False, width=1000).splitlines()
+    for place, line in places("\n".join(lines)).items():
+        lines[line] += f"  #{comments[place]}" if comments.get(place) else ""
+    return heads + "".join(f"{line}\n" for line in lines)
+
+
+def one_line_dumper() -> Any:
+    """Text with line breaks in quotes, not over several lines, where a comment would become part of it."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def scalar(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+    Dumper.add_representer(str, scalar)
+    return Dumper
+
+
+def places(text: str) -> dict[Place, int]:
+    """Where each key of a YAML text stands: its line, from 0. Of {a: 1} it is a, not what holds it."""
+    import yaml
+
+    found: dict[Place, int] = {}
+
+    def visit(node: Any, place: Place) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not (isinstance(value, yaml.MappingNode) and value.flow_style):
+                    found[*place, key.value] = key.start_mark.line
+                visit(value, (*place, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                visit(item, (*place, i))
+
+    visit(yaml.compose(text), ())
+    return found
