@@ -71,7 +71,7 @@ def test_unknown_key_of_the_config_is_named(folder):
     data = json.loads((folder / "config.json").read_text())
     data["encoder"]["widhts"] = [1, 2, 3]
     (folder / "config.json").write_text(json.dumps(data))
-    with pytest.raises(ConfigError, match="widhts: unknown key"):
+    with pytest.raises(ConfigError, match="widhts: unknown key; did you mean 'widths'"):
         load_checkpoint(folder)
 
 

@@ -24,7 +24,8 @@ LEVELS: list[list[str]] = [
     ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
     ["model"],
     [
-        "config+config_parts+config_decoding+config_data+config_checks+sources+tuning+build+checkpoint+released+export"
+        "config+config_parts+config_bridges+config_decoding+config_data+config_checks"
+        "+sources+tuning+build+checkpoint+released+export"
     ],
     ["captioner+async_captioner+clips+segmentation"],
     ["training", "analysis", "serving", "archive"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -33,15 +34,15 @@ def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
     sections = {f"{slot}.": section for slot, section in towers(config).items()}
     seen: set[int] = set()
     kept: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.state_dict(keep_vars=True).items():
         section = next((t for prefix, t in sections.items() if name.startswith(prefix)), None)
         released = section is not None and part_fidelity(config, section) == "released"
         if section is not None and tuning.is_borrowed(section, name, released):
             continue
-        if tensor.data_ptr() in seen and tensor.numel():
+        if id(tensor) in seen:
             continue
-        seen.add(tensor.data_ptr())
-        kept[name] = tensor
+        seen.add(id(tensor))
+        kept[name] = tensor.detach()
     return kept
 
 
@@ -137,6 +138,18 @@ def _beside(folder: Path, config: ModelConfig) -> ModelConfig:
 def fill(model: AudioCaptioningModel, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Copies tensors into the model's trained ones, all of them or, with a CheckpointError, none.
 
-    source: where they are from, for the message.
+    source: where they are from, for the message. Of a model that is spread over processes (FSDP) each takes
+    its parts; all of them must call this.
     """
-    copy_weights(tensors, trained_tensors(model), source)
+    wanted = trained_tensors(model)
+    spread = {name: _spread_like(wanted.get(name), tensor) for name, tensor in tensors.items()}
+    copy_weights(spread, wanted, source)
+
+
+def _spread_like(target: Any, tensor: Tensor) -> Tensor:
+    """The tensor, dealt out to processes as `target` is, if it is."""
+    if not hasattr(target, "placements"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor  # half a second to import
+
+    return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements)

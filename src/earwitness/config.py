@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,14 +16,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from earwitness.config_bridges import Adapter, Fusion
 from earwitness.config_checks import model_faults, stage_faults
 from earwitness.config_data import Data, ManifestData, SceneData, TextData
 from earwitness.config_decoding import CorrectionConfig, GuideConfig, RerankConfig, RetrievalConfig
 from earwitness.config_parts import (
-    Adapter,
     Encoder,
     Fidelity,
-    Fusion,
     LanguageModelConfig,
     Section,
     Tower,
@@ -59,9 +59,7 @@ class ModelConfig(Section):
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
-    alignment: float = Field(
-        0.0, ge=0
-    )  # weight of a beam's alignment with the sound in their choice
+    alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
     max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows
@@ -145,8 +143,7 @@ def preset_text(name_or_path: str) -> str:
     path = Path(name_or_path)
     if path.is_file():
         return path.read_text("utf-8")
-    near = difflib.get_close_matches(name_or_path, list_presets(), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; presets: {', '.join(list_presets())}"
+    hint = did_you_mean(name_or_path, list_presets()) or f"; presets: {', '.join(list_presets())}"
     raise ConfigError(f"no preset and no file named {name_or_path!r}{hint}")
 
 
@@ -201,10 +198,23 @@ def validated(schema: type[Any], data: Any, where: str) -> Any:
         raise ConfigError(f"{where}:\n" + "\n".join(_fault(e) for e in error.errors())) from None
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as the end of a message, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _keys(section: type[Section]) -> Iterator[str]:
+    """Of a section and of all that are made from it."""
+    yield from section.model_fields
+    for one in section.__subclasses__():
+        yield from _keys(one)
+
+
 def _fault(error: Any) -> str:
     place = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"  {place}: unknown key"
+        return f"  {place}: unknown key" + did_you_mean(str(error["loc"][-1]), set(_keys(Section)))
     scalar = error["type"] != "missing" and not isinstance(error["input"], (dict, list))
     message = error["msg"].removeprefix("Value error, ")
     return f"  {place}: {message}" + (f" (got {error['input']!r})" if scalar else "")

@@ -234,7 +234,16 @@ MISTAKES: dict[str, tuple[dict[str, dict[str, Any]], str]] = {  # what is change
     ),
     "exclude": ({"data": {"exclude": "gone.txt"}}, "exclude: there is no file gone.txt"),
     "init": ({"recipe": {"init": "nowhere/at/all"}}, "nowhere/at/all: no such checkpoint folder"),
-    "reporter": ({"recipe": {"report_to": ["wandbb"]}}, "report_to: wandbb is not installed"),
+    "reporter": ({"recipe": {"report_to": ["wandbb"]}}, "report_to: wandbb is not installed, or no reporter"),
+    "near key": ({"stage": {"trainer": {"logging_step": 1}}}, "no such key; did you mean 'logging_steps'"),
+    "value": (
+        {"stage": {"trainer": {"lr_scheduler_type": "cosin"}}},
+        r"stages\.0\.trainer: '?cosin'? is not a valid SchedulerType",
+    ),
+    "average": (
+        {"stage": {"average": 0.9, "trainer": {"fsdp": True}}},
+        r"stages\.0\.average: must be 0 with fsdp",
+    ),
 }
 
 
@@ -247,6 +256,29 @@ def test_mistakes_of_a_recipe_are_named_before_a_model_is_built(
     data["model"] |= {"retrieval": {}}
     with pytest.raises(ValueError, match=said):
         run_module.train(Preset.model_validate(data), tmp_path / "out")
+
+
+WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}
+UNSEEN: dict[str, tuple[Any, str]] = {  # the video of row 1 -> what is said
+    "none": (None, "losses.ot_alignment needs pictures, but no row has a `video` in .*manifest.jsonl"),
+    "gone": ("gone.mp4", "row 1: clip0: there is no file .*gone.mp4"),
+    "sound alone": ("0.flac", "row 1: clip0: .*0.flac holds no moving pictures"),
+    "no array": ("noise.npy", "row 1: clip0: .*noise.npy is no array of NumPy"),
+    "no features": ("flat.npy", r"row 1: clip0: .*flat.npy must hold .* \[N, D\], not \[3\]"),
+}
+
+
+@pytest.mark.parametrize("video, said", UNSEEN.values(), ids=UNSEEN)
+def test_pictures_that_cannot_be_seen_are_named(video, said, clip_recipe, sets, runs, tmp_path):
+    rows = runs.read_rows(sets[0])
+    (sets[0].parent / "noise.npy").write_bytes(b"not an array")
+    np.save(sets[0].parent / "flat.npy", np.zeros(3, np.float32))
+    runs.write_rows(sets[0], [rows[0] | {"video": video}, *rows[1:]])
+    data = clip_recipe(losses={"ot_alignment": 0.1})
+    data["model"] |= WATCHED
+    preset = Preset.model_validate(data)
+    with pytest.raises(ConfigError, match=f"(?s){said}"):
+        ClipSource.look_at(preset.model, preset.stages[0], tmp_path / "clips")
 
 
 def test_what_was_looked_at_is_not_looked_at_again(tmp_path, sets, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -54,4 +55,4 @@ def training_arguments(stage: Stage, folder: Path, report_to: list[str]) -> Trai
         "seed": stage.seed,
         "label_names": [],
     }
-    return TrainingArguments(**options | stage.trainer)
+    return TrainingArguments(**options | copy.deepcopy(stage.trainer))  # which it changes

@@ -165,6 +165,11 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
+def whole(tensors: Tensors) -> Tensors:
+    """Those that are spread over processes (FSDP) put together, which all processes must ask for at once."""
+    return {k: v.full_tensor() if hasattr(v, "full_tensor") else v for k, v in tensors.items()}
+
+
 def save_tensors(tensors: Tensors, path: Path) -> None:
     """A safetensors file, in one piece or not at all."""
     part = path.with_name(path.name + ".part")

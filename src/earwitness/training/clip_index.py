@@ -27,7 +27,10 @@ _CHUNK = 4096  # rows looked at together
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage asks of a set. excluded: ids that are passed over. foreign: ids that must not be in it."""
+    """What a stage asks of a set. excluded: ids that are passed over. foreign: ids that must not be in it.
+
+    video: whether a row's video is looked at too.
+    """
 
     video: bool = False
     retrieved: bool = False
@@ -38,10 +41,11 @@ class Needs:
 
 @dataclass(frozen=True)
 class ClipIndex:
-    """Of each row: seconds, float32 [N], nan where it is passed over; captions, uint16 [N]."""
+    """Of each row: seconds, float32 [N], nan if passed over; its captions, uint16 [N]; a video, bool [N]."""
 
     seconds: NDArray[np.float32]
     captions: NDArray[np.uint16]
+    video: NDArray[np.bool_]
 
     @property
     def kept(self) -> NDArray[np.int64]:
@@ -68,11 +72,11 @@ def clip_index(path: str, needs: Needs, cache: Path) -> ClipIndex:
     kept = cache / f"{Path(path).stem}-{mark.hexdigest()[:16]}.npz"
     if kept.is_file():
         with np.load(kept, allow_pickle=False) as found:
-            return ClipIndex(found["seconds"], found["captions"])
+            return ClipIndex(found["seconds"], found["captions"], found["video"])
     index = _look_at_all(manifest, path, needs)
     cache.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part.npz")
-    np.savez(part, seconds=index.seconds, captions=index.captions)
+    np.savez(part, **vars(index))
     part.replace(kept)
     return index
 
@@ -90,6 +94,7 @@ def read_ids(path: str | None) -> frozenset[str]:
 def _look_at_all(manifest: Manifest, path: str, needs: Needs) -> ClipIndex:
     count = len(manifest)
     seconds, captions = np.full(count, np.nan, np.float32), np.zeros(count, np.uint16)
+    video = np.zeros(count, np.bool_)
     faults: list[str] = []
     wrong = 0
     look = partial(_look, manifest, needs)
@@ -102,7 +107,7 @@ def _look_at_all(manifest: Manifest, path: str, needs: Needs) -> ClipIndex:
                     wrong += 1
                     faults += [f"  row {i + 1}: {found}"] if len(faults) < SHOWN else []
                 else:
-                    seconds[i], captions[i] = found
+                    seconds[i], captions[i], video[i] = found
     if wrong:
         more = f"\n  and {wrong - SHOWN} more" if wrong > SHOWN else ""
         raise ConfigError(
@@ -111,26 +116,42 @@ def _look_at_all(manifest: Manifest, path: str, needs: Needs) -> ClipIndex:
         )
     if not (~np.isnan(seconds)).any():
         raise ConfigError(f"{path} has no row that may be used (of {count})")
-    return ClipIndex(seconds, captions)
+    return ClipIndex(seconds, captions, video)
 
 
-def _look(manifest: Manifest, needs: Needs, i: int) -> tuple[float, int] | str:
-    """(seconds, captions) of a row, or what is wrong with it."""
+def _look(manifest: Manifest, needs: Needs, i: int) -> tuple[float, int, bool] | str:
+    """(seconds, captions, whether there is a video) of a row, or what is wrong with it."""
     try:
         row = manifest[i]
         if row.id in needs.excluded:
-            return float("nan"), 0
+            return float("nan"), 0, False
         if row.id in needs.foreign:
             return f"{row.id} is in {needs.foreign_name} too: a split must not be trained and tested on"
         if not (captions := captions_of(row)):
             return f"{row.id} has no caption"
         if needs.retrieved and row.retrieved is None:
             return f"{row.id} has no column `retrieved`: write it with `earwitness retrieve`"
-        if needs.video and row.video is not None and not Path(row.video).is_file():
-            return f"{row.id}: there is no file {row.video}"
-        return duration(row), len(captions)
+        if needs.video and row.video is not None:
+            _check_video(row.id, Path(row.video))
+        return duration(row), len(captions), row.video is not None
     except (ValueError, MediaError) as error:
         return " ".join(str(error).split())
+
+
+def _check_video(name: str, video: Path) -> None:
+    """Raises MediaError, RowFault for what cannot be watched: moving pictures, or their features [N, D]."""
+    if not video.is_file():
+        raise RowFault(f"{name}: there is no file {video}")
+    if video.suffix != ".npy":
+        if not probe(video).has_video:
+            raise RowFault(f"{name}: {video} holds no moving pictures")
+        return
+    try:
+        shape = np.load(video, mmap_mode="r", allow_pickle=False).shape
+    except (ValueError, EOFError) as error:
+        raise RowFault(f"{name}: {video} is no array of NumPy: {error}") from None
+    if len(shape) != 2 or 0 in shape:
+        raise RowFault(f"{name}: {video} must hold a row of features a frame, [N, D], not {list(shape)}")
 
 
 def captions_of(row: Row) -> list[str]:

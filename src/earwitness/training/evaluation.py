@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,12 +14,14 @@ SAMPLES = 4  # captions shown at each evaluation
 
 
 @torch.no_grad()
-def evaluate_task(task: Any, batches: Iterable[Any], device: torch.device) -> dict[str, float]:
+def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> dict[str, float]:
     """Mean of each scalar of a task over batches; for a task that knows tags, their mAP as well.
 
-    batches: this process's part; the means are over those of all processes.
+    batches: this process's part, a loader; the means are over those of all processes. One with fewer batches
+    than others looks at `spare` instead: where the model is in parts (FSDP), all must work for one to go on.
     """
     was_training = task.training
+    fewer = max(_gathered(len(batches))) - len(batches)
     task.eval()
     sums: dict[str, float] = defaultdict(float)
     scores, truths = [], []
@@ -33,6 +34,8 @@ def evaluate_task(task: Any, batches: Iterable[Any], device: torch.device) -> di
         if hasattr(task, "clip_tags") and "token_tags" in batch:
             scores.append(task.clip_tags(batch["sound"]).cpu())
             truths.append(batch["token_tags"].amax(1).cpu())
+    for _ in range(fewer):
+        task(**to_device(spare, device))
     task.train(was_training)
     parts = _gathered((dict(sums), scores, truths))
     count = sum(part[0].get("batches", 0.0) for part in parts)
@@ -44,17 +47,17 @@ def evaluate_task(task: Any, batches: Iterable[Any], device: torch.device) -> di
     return metrics
 
 
-def sample_captions(task: Any, batches: Iterable[Any], device: torch.device) -> dict[str, str]:
-    """The captions of the first few clips beside those they should have."""
+@torch.no_grad()
+def sample_captions(task: Any, batch: Any, device: torch.device) -> dict[str, str]:
+    """The captions of a batch beside those they should have. All processes must be given the same one."""
     model = getattr(task, "model", None)
-    batch = next(iter(batches), None)
-    if model is None or batch is None:
+    if model is None:
         return {}
     was_training = task.training
     task.eval()
-    first = _rows(to_device(batch, device), SAMPLES)
+    first = to_device(batch, device)
     given = {name: first[name] for name in ("video", "captions") if name in first}
-    decoded = model.caption(first["sound"], **given)
+    decoded = task.generate(first["sound"], **given)
     wanted = [model.language_model.decode(ids) for ids in first["ids"].tolist()]
     task.train(was_training)
     return {
@@ -66,10 +69,6 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {k: to_device(v, device) for k, v in batch.items()}
     return batch.to(device) if isinstance(batch, torch.Tensor) else batch
-
-
-def _rows(batch: Any, count: int) -> Any:
-    return {k: _rows(v, count) for k, v in batch.items()} if isinstance(batch, dict) else batch[:count]
 
 
 def _gathered(part: Any) -> list[Any]:

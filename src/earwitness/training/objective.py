@@ -170,6 +170,10 @@ class CaptioningTask(Task):
             out |= {f"modality_gap_{name}": value for name, value in gap.items()}
         return out
 
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """As the model's `caption`; under this name Trainer has FSDP gather the weights that it needs."""
+        return self.model.caption(*args, **kwargs)
+
     def ot_alignment(self, trace: Trace) -> Tensor:
         """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""
         similarity, log_plan = trace.match

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from earwitness.checkpoint import CONFIG, WEIGHTS, resolve
-from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage
+from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage, did_you_mean
 from earwitness.data.bank import Bank
 from earwitness.data.shards import INDEX, ShardError
+from earwitness.training.arguments import training_arguments
 from earwitness.training.scene_data import SceneSource, read_captions
 from earwitness.training.stage_data import ClipSource
 
@@ -37,10 +39,11 @@ OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
 def look(preset: Preset, out: Path) -> dict[str, Any]:
     """Looks at everything; returns the opened data of the stages by name. Raises ConfigError."""
     _check_trainer_keys(preset)
-    missing = [name for name in preset.report_to if find_spec(name) is None]
-    if missing:
+    available = get_available_reporting_integrations()
+    if missing := [name for name in preset.report_to if name not in available]:
         raise ConfigError(
-            f"report_to: {', '.join(missing)} is not installed; install it, or set report_to=[] "
+            f"report_to: {', '.join(missing)} is not installed, or no reporter of transformers' Trainer "
+            f"({', '.join(sorted(INTEGRATION_TO_CALLBACK))}); install it, or set report_to=[] "
             "(metrics.jsonl is written in any case)"
         )
     if preset.init:
@@ -65,14 +68,25 @@ def chosen(preset: Preset) -> list[tuple[int, Stage]]:
 
 
 def _check_trainer_keys(preset: Preset) -> None:
+    """And their values, which TrainingArguments judges, for the stages that are to run."""
     known = {field.name for field in fields(TrainingArguments)} - {"output_dir"}
-    for number, stage in enumerate(preset.stages):
+    for number, stage in chosen(preset):
         for key in stage.trainer:
             place = f"stages.{number}.trainer.{key}"
             if key in OWN_KEYS:
                 raise ConfigError(f"{place}: set stages.{number}.{OWN_KEYS[key]} instead")
             if key not in known:
-                raise ConfigError(f"{place}: transformers' TrainingArguments know no such key")
+                raise ConfigError(
+                    f"{place}: transformers' TrainingArguments know no such key" + did_you_mean(key, known)
+                )
+        if stage.average and stage.trainer.keys() & {"fsdp", "deepspeed"}:
+            raise ConfigError(
+                f"stages.{number}.average: must be 0 with fsdp and deepspeed, which deal weights out"
+            )
+        try:
+            training_arguments(stage, Path(), [])
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise ConfigError(f"stages.{number}.trainer: {error}") from None
 
 
 def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from earwitness.checkpoint import CONFIG, fill, save_checkpoint, trained_tensors
 from earwitness.config import ConfigError, ModelConfig, Preset
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.model import AudioCaptioningModel
-from earwitness.training.callbacks import save_tensors
+from earwitness.training.callbacks import save_tensors, whole
 from earwitness.training.model_card import model_card
 from earwitness.training.preflight import STAGE_WEIGHTS, chosen, data_files, look, weights_file
 from earwitness.training.run_folder import begin
@@ -74,10 +74,13 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
         if not done.is_file():
             data = stage_data(stage, model, sources.get(stage.name))
             metrics = train_stage(model, stage, folder, *data, report_to=preset.report_to)
+            trained = whole(trained_tensors(model))
             if processes.is_main_process:
-                save_tensors(trained_tensors(model), folder / STAGE_WEIGHTS)
+                save_tensors(trained, folder / STAGE_WEIGHTS)
                 done.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
             processes.wait_for_everyone()
+            if any(hasattr(tensor, "placements") for tensor in model.parameters()):
+                model = build_model(config, tokenizer)  # the other one is in parts, for good
         fill(model, load_file(folder / STAGE_WEIGHTS), folder)
         reached[stage.name] = json.loads(done.read_text(encoding="utf-8"))
     if processes.is_main_process:

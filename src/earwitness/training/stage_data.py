@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from accelerate import PartialState
 from torch import Tensor
 
-from earwitness.config import ManifestData, ModelConfig, SceneData, Stage, TextData
+from earwitness.config import ConfigError, ManifestData, ModelConfig, SceneData, Stage, TextData
 from earwitness.data.manifest import Manifest
 from earwitness.data.shards import read_index
 from earwitness.model import AudioCaptioningModel
@@ -54,7 +54,10 @@ class ClipSource:
 
     @classmethod
     def look_at(cls, model: ModelConfig, stage: Stage, cache: Path) -> ClipSource:
-        """Raises ConfigError naming rows that cannot be used, and why. cache: folder of what was found."""
+        """Raises ConfigError naming rows that cannot be used, and why. cache: folder of what was found.
+
+        Transport between sound and pictures needs pictures: shards have none, and rows may have none.
+        """
         section: Any = stage.data
         losses = stage.losses
         needs = partial(
@@ -69,8 +72,16 @@ class ClipSource:
         if section.streamed:
             for clips in section.train:
                 read_index(clips.path.rstrip("/"))
-            return cls(section, [], validation, excluded, foreign)
-        train = [clip_index(clips.path, own, cache) for clips in section.train]
+            train = []
+        else:
+            train = [clip_index(clips.path, own, cache) for clips in section.train]
+        if losses.ot_alignment and not any(index.video.any() for index in train):
+            lack = "shards hold sound alone" if section.streamed else "no row has a `video`"
+            raise ConfigError(
+                f"stage {stage.name}: losses.ot_alignment needs pictures, but {lack} in "
+                f"{', '.join(clips.path for clips in section.train)}: name manifests whose rows have that "
+                "column, or set losses.ot_alignment=0"
+            )
         return cls(section, train, validation, excluded, foreign)
 
     def table(self) -> Iterator[str]:

@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import transformers
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, Subset
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from earwitness.build import towers
 from earwitness.checkpoint import fill, trained_tensors
-from earwitness.config import Stage
+from earwitness.config import ConfigError, Stage
 from earwitness.model import AudioCaptioningModel
-from earwitness.training.arguments import parameter_groups, training_arguments
+from earwitness.training.arguments import training_arguments
 from earwitness.training.callbacks import (
     Seal,
     StopOnSignal,
@@ -37,150 +32,14 @@ from earwitness.training.callbacks import (
     WeightAverage,
     check_room,
     disk_full_named,
-    save_tensors,
 )
-from earwitness.training.evaluation import evaluate_task, sample_captions
 from earwitness.training.memory import keep_freed_memory
 from earwitness.training.objective import TASKS, Task
-from earwitness.training.shard_data import ClipStream, KeepPlace, stream_loader
+from earwitness.training.shard_data import ClipStream, KeepPlace
+from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
 from earwitness.tuning import hold_borrowed
 
-WEIGHTS, BEST, METRICS = "model.safetensors", "best.safetensors", "metrics.jsonl"
-
-
-class StageTrainer(Trainer):
-    """Trainer that logs each named loss, keeps the best weights, and saves trained tensors alone.
-
-    model: what the task trains. average: None, or the averaged weights that are evaluated in place of the
-    last ones.
-    """
-
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        task: Task,
-        captioner: AudioCaptioningModel,
-        average: WeightAverage | None,
-        keep_place: KeepPlace | None,
-        collate_eval: Callable[[Any], Any],
-        **kwargs: Any,
-    ):
-        super().__init__(model=task, **kwargs)
-        self.stage, self.average, self.keep_place = stage, average, keep_place
-        self.collate_eval = collate_eval
-        self.task: nn.Module = task  # what Trainer calls its model, never None
-        self.captioner = captioner
-        self.folder = Path(str(self.args.output_dir))
-        self._evaluated: tuple[int, dict[str, Any]] | None = None  # the last step that was, and its metrics
-        self._named: dict[str, list[torch.Tensor]] = defaultdict(list)
-
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(
-                parameter_groups(self.task, self.stage), lr=self.stage.learning_rate, betas=(0.9, 0.999)
-            )
-        return self.optimizer
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        items: Any = train_dataset or self.train_dataset
-        if hasattr(items, "sampler"):
-            step = self.stage.batch_size * self.stage.accumulate * self.args.world_size
-            return items.sampler(step, self.stage.seed)
-        return super()._get_train_sampler(train_dataset)
-
-    def get_train_dataloader(self) -> DataLoader:
-        if isinstance(self.train_dataset, ClipStream):  # which is dealt out to processes already
-            stage, collate = self.stage, self.data_collator
-            loader = stream_loader(self.train_dataset, stage.batch_size, stage.workers, collate)
-        else:
-            loader = super().get_train_dataloader()
-        return StopOnSignal.spare(loader)
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """This process's part of the validation items.
-
-        Its generator is its own: a run that evaluates must draw what one that does not would have drawn.
-        """
-        items: Any = self.eval_dataset
-        own = range(self.args.process_index, len(items), self.args.world_size)
-        options: dict[str, Any] = {"collate_fn": self.collate_eval, "generator": torch.Generator()}
-        return DataLoader(Subset(items, own), self.stage.batch_size, **options)
-
-    def compute_loss(  # type: ignore[override]
-        self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any
-    ) -> Any:
-        place = inputs.pop("place", None)
-        if place is not None and self.keep_place:
-            self.keep_place.take(place)
-        output = model(**inputs)
-        if model.training:
-            for name, value in output.items():
-                if name != "loss":
-                    self._named[name].append(value)
-        return (output["loss"], output) if return_outputs else output["loss"]
-
-    def log(self, logs: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        for name, values in self._named.items():
-            mean = self.accelerator.reduce(torch.stack(values).mean(), "mean")
-            logs[f"loss/{name}"] = mean.item()
-        self._named.clear()
-        if self.captioner.guide is not None:
-            logs["beta"] = self.captioner.guide.beta.item()
-        super().log(logs, *args, **kwargs)
-        if self.is_world_process_zero():
-            with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": self.state.global_step, **logs}) + "\n")
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Means over the validation items, sample captions, and the tags' mAP, with the averaged weights.
-
-        Trainer asks for the last step more than once.
-        """
-        if self._evaluated is None or self._evaluated[0] != self.state.global_step:
-            with self.average.in_place() if self.average else nullcontext():
-                metrics = self.measure()
-                self._keep_best(metrics)
-                with self.accelerator.autocast():
-                    samples = sample_captions(self.task, self.get_eval_dataloader(), self.args.device)
-            self.log(metrics | samples)
-            self._evaluated = self.state.global_step, metrics
-        return self._evaluated[1]
-
-    def measure(self) -> dict[str, float]:
-        if (
-            self.args.world_size > 1
-        ):  # batch norms have seen other clips in each process; the first one's count
-            for buffer in self.task.buffers():
-                dist.broadcast(buffer, 0)
-        with self.accelerator.autocast():
-            return evaluate_task(self.task, self.get_eval_dataloader(), self.args.device)
-
-    def _keep_best(self, metrics: dict[str, float]) -> None:
-        """Saves the weights that were just evaluated if no earlier ones were better: mAP, else the loss."""
-        value = metrics.get("eval_map", -metrics["eval_loss"])
-        note = self.folder / "best.json"
-        if not self.is_world_process_zero():
-            return
-        if note.is_file() and json.loads(note.read_text())["value"] >= value:
-            return
-        save_tensors(trained_tensors(self.captioner), self.folder / BEST)
-        note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if not self.args.should_save:  # Trainer calls this in every process
-            return
-        folder = Path(output_dir or self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = trained_tensors(self.captioner)
-        if state_dict is not None:  # gathered from processes that hold a part each (FSDP, DeepSpeed)
-            whole = {name.removeprefix("model."): tensor for name, tensor in state_dict.items()}
-            tensors = {name: whole[name] for name in tensors}
-        save_tensors(tensors, folder / WEIGHTS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        file = Path(resume_from_checkpoint) / WEIGHTS
-        fill(self.captioner, load_file(file), file)
+ON_GPUS = "weights are dealt out to several GPUs alone: start it there with torchrun, or leave it out"
 
 
 def train_stage(
@@ -202,6 +61,8 @@ def train_stage(
     transformers.set_seed(stage.seed)
     args = training_arguments(stage, folder, report_to or [])
     task = _prepared(model, stage, bf16=args.bf16)
+    if args.fsdp:
+        _check_sharding(task, stage, args.world_size)
     weights = partial(trained_tensors, model)
     check_room(folder, _bytes_needed(weights(), task, args))
     average = WeightAverage(weights, stage.average) if stage.average else None
@@ -223,6 +84,8 @@ def train_stage(
         keep_place=keep_place,
         collate_eval=collate_eval,
     )
+    if args.fsdp and not trainer.is_fsdp_enabled:
+        raise ConfigError(f"stage {stage.name}: trainer.fsdp: {ON_GPUS}")
     with disk_full_named(folder):
         last = _last_checkpoint(trainer, folder)
         for callback in (average, keep_place):
@@ -255,6 +118,15 @@ def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool) -> Task:
     elif language_model.is_activation_checkpointing:
         language_model.gradient_checkpointing_disable()
     return task
+
+
+def _check_sharding(task: nn.Module, stage: Stage, processes: int) -> None:
+    """FSDP2 deals out rows of weights. Raises ConfigError where it cannot."""
+    where = f"stage {stage.name}: trainer.fsdp"
+    if processes == 1:
+        raise ConfigError(f"{where}: {ON_GPUS}")
+    if numbers := [name for name, parameter in task.named_parameters() if parameter.ndim == 0]:
+        raise ConfigError(f"{where}: a single number cannot be dealt out: {', '.join(numbers)}; leave it out")
 
 
 def _last_checkpoint(trainer: StageTrainer, folder: Path) -> Path | None:
