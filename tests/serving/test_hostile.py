@@ -294,9 +294,12 @@ def test_who_does_not_read_the_answer_is_dropped(captioner) -> None:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.settimeout(30)
         deaf.connect(("127.0.0.1", client.port))
+        request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+        deaf.sendall(request)
+        assert deaf.recv(1)  # the server has it
         opened = len(os.listdir("/proc/self/fd"))
         with contextlib.suppress(ConnectionError, TimeoutError):
-            deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 2000)
+            deaf.sendall(request * 2000)
         wait_until(lambda: len(os.listdir("/proc/self/fd")) < opened, 30)
         assert client.get("/healthz").status == 200
 
@@ -316,6 +319,35 @@ def test_who_leaves_is_no_longer_worked_for(captioner) -> None:
             wait_until(lambda: client.metric('clips_total{work="listen"}') > 0)
         wait_until(lambda: client.metric("requests_in_progress") == 0, 5)
         assert client.post("/v1/captions", GOOD, beams=1).status == 200
+
+
+def test_files_are_gone_with_their_request(client, tmp_path, monkeypatch) -> None:
+    """Not when garbage is collected some time: also where the client leaves in the middle."""
+
+    def held() -> list[str]:
+        names = []
+        for fd in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                names.append(os.readlink(f"/proc/self/fd/{fd}"))
+        return [name for name in names if name.startswith(str(tmp_path))]
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sound = wav(noise(29.0))
+    gc.disable()
+    try:
+        for fields in ({"window": 5}, {"window": 5, "format": "ndjson"}, {}):
+            path = "/v1/captions" if fields else "/v1/tags"
+            assert client.post(path, sound, **fields).status == 200
+            wait_until(lambda: not held(), 5)
+        assert client.post("/v1/captions", b"-" * 10**6).status == 415
+        wait_until(lambda: not held(), 5)
+        body = multipart(sound, window=0.5)
+        with client.connect() as connection:
+            connection.sendall(f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
+            wait_until(lambda: len(held()) > 1)
+        wait_until(lambda: not held(), 10)
+    finally:
+        gc.enable()
 
 
 def test_a_mix_leaves_nothing_behind_and_harms_nobody(client, tmp_path, monkeypatch) -> None:

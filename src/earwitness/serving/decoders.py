@@ -24,7 +24,7 @@ START_SECONDS = 60.0  # until a decoder is ready; 0.5 on a machine at rest
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recording:
     """A decoded upload. covered: the share of what the file declares that could be decoded, 0..1."""
 

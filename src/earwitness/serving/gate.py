@@ -73,7 +73,7 @@ class Body:
 
     async def drain(self) -> None:
         """Throws away what else comes, for a while."""
-        most = self.bytes + self.limits.upload_bytes
+        most = self.bytes + 2 * self.limits.upload_bytes
         try:
             async with asyncio.timeout(LINGER):
                 while self.bytes < most:
@@ -91,6 +91,7 @@ class Answer:
     def __init__(self, send: Send, body: Body) -> None:
         self._send, self.body = send, body
         self.status = 0  # until it starts
+        self.complete = False
 
     async def send(self, message: Message) -> None:
         unread = not self.body.complete.is_set()
@@ -103,6 +104,7 @@ class Answer:
             await self.body.drain()
             message = {"type": "http.response.body"}
         await self._send(message)
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 class Gate:
@@ -171,7 +173,7 @@ class Gate:
             done, _ = await asyncio.wait(
                 {work, gone}, timeout=self.limits.request_seconds, return_when=asyncio.FIRST_COMPLETED
             )
-            if work in done:
+            if work in done or answer.complete:  # with its answer the client may leave, not what tidies up
                 await work
             elif not done:
                 raise Refused(503, f"the answer takes longer than {self.limits.request_seconds:g} s")

@@ -71,7 +71,13 @@ class Listener:
     async def heard(self, file: BinaryIO) -> AsyncIterator[Recording]:
         """The recording in a media file, worked on when there is a place. Raises Refused."""
         async with self.places:
-            yield await self.decoders.decode(file)
+            recording = await self.decoders.decode(file)
+            try:
+                yield recording
+            finally:
+                del (
+                    recording.waveform
+                )  # what still knows the recording, tracebacks say, is not to keep its file
 
     async def captions(
         self, recording: Recording, window: float | None, hop: float | None, beams: int
