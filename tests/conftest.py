@@ -40,7 +40,13 @@ def build_tiny_model(seed: int = 0):
     )
     config = ModelConfig.model_validate(
         {
-            "encoder": {"kind": "conv", "tags": TAGS, "widths": [6, 8, 12, 16], "depths": [0, 1, 1, 1], "dim": 32},
+            "encoder": {
+                "kind": "conv",
+                "tags": TAGS,
+                "widths": [6, 8, 12, 16],
+                "depths": [0, 1, 1, 1],
+                "dim": 32,
+            },
             "adapter": [
                 {"kind": "two_stream", "semantic_queries": 2, "temporal_queries": 2, "global_queries": 4}
                 | {"kernels": [3, 5], "gru_layers": 1, "heads": 4}

@@ -75,6 +75,16 @@ def test_score_and_tags_are_the_models(captioner, clips):
     assert all(expected[name] == pytest.approx(p, abs=1e-6) for name, p in caption.tags)
 
 
+def test_no_run_of_tokens_comes_twice_where_the_model_says_so(captioner, tiny_model, clips, monkeypatch):
+    def repeats(text: str) -> int:
+        ids = tiny_model.language_model.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return len(ids) - 1 - len(set(itertools.pairwise(ids)))
+
+    assert any(repeats(captioner(clip, max_new_tokens=30).text) for clip in clips[:3])  # random weights do
+    monkeypatch.setattr(tiny_model, "no_repeat_ngram", 2)
+    assert not any(repeats(captioner(clip, max_new_tokens=30).text) for clip in clips[:3])
+
+
 def test_decoding_options_reach_the_language_model(captioner, clips):
     assert captioner(clips[4], max_new_tokens=3).text != captioner(clips[4]).text
     assert captioner(clips[4], use_guide=False, **FAST).score != captioner(clips[4], **FAST).score

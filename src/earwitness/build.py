@@ -90,6 +90,7 @@ def build_model(
         retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
         guide=build_guide(config.guide),
         alignment=config.alignment,
+        no_repeat_ngram=config.no_repeat_ngram,
         config=config,
     )
 

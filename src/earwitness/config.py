@@ -60,6 +60,7 @@ class ModelConfig(Section):
     retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
     alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
+    no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
     max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows

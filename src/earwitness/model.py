@@ -51,6 +51,7 @@ class AudioCaptioningModel(nn.Module):
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
     guide: makes a logits processor from (mean audio embedding, token table), or None. alignment: weight of a
     beam's alignment with the sound beside its mean log-probability (see decoding/alignment.py); 0: none.
+    no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class AudioCaptioningModel(nn.Module):
         retrieval_prompt: Any = None,
         guide: Any = None,
         alignment: float = 0.0,
+        no_repeat_ngram: int = 0,
         config: Any = None,
     ):
         super().__init__()
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
-        self.alignment = alignment
+        self.alignment, self.no_repeat_ngram = alignment, no_repeat_ngram
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -185,6 +187,8 @@ class AudioCaptioningModel(nn.Module):
         guides = []
         if self.guide and use_guide:
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
+        if self.no_repeat_ngram:
+            decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
         choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
         if choosing:
             decoding["num_return_sequences"] = decoding.setdefault("beams", 3)

@@ -192,4 +192,12 @@ def test_average_precision_by_hand():
 
 def test_the_embedded_default_preset_is_valid():
     preset = load_preset("mini")
-    assert [s.name for s in preset.stages] == ["tagging", "language", "captioning", "more", "rare", "longer"]
+    assert [s.name for s in preset.stages] == [
+        "tagging",
+        "language",
+        "captioning",
+        "more",
+        "rare",
+        "longer",
+        "plain",
+    ]

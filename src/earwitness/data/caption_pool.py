@@ -1,4 +1,4 @@
-"""Human captions that a bank can play: read once by the lexicon, drawn evenly or with rare sounds favoured."""
+"""Human captions that a bank can play: read once by the lexicon; drawn evenly, or rare sounds favoured."""
 
 from __future__ import annotations
 

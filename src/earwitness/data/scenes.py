@@ -18,6 +18,7 @@ import numpy as np
 from earwitness.data.bank import Bank
 from earwitness.data.caption_pool import CaptionPool
 from earwitness.data.lexicon import Concept, Lexicon, Mention
+from earwitness.data.phrases import plain_phrases
 from earwitness.features import HOP, SAMPLE_RATE
 
 FRAME_RATE = SAMPLE_RATE // HOP  # 100 frames per second
@@ -119,6 +120,10 @@ class Composer:
             captions, self.lexicon, self._playable, tolerance=tolerance, balance=balance
         )
         self.labels = sorted(pool)
+        self.phrases = {
+            label: plain_phrases(label, [bank.recordings[i].hint for i in rows])
+            for label, rows in pool.items()
+        }
         groups = {label: {bank.recordings[i].group for i in rows} for label, rows in pool.items()}
         self.by_group = {
             label: [[i for i in rows if bank.recordings[i].group == g] for g in sorted(groups[label])]
@@ -154,20 +159,19 @@ class Composer:
         return concept.labels if concept else (mention.concept,)
 
     def _template(self, rng: np.random.Generator) -> tuple[str, list[list[Mention]]]:
-        """Random labels, by square root of their recordings, and the bank's own words for them."""
+        """Random labels, by square root of their recordings, and the bank's plain words for them."""
         count = int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15]))
         labels = list(dict.fromkeys(rng.choice(self.labels, size=count, p=self.prior).tolist()))
         phases: list[list[Mention]] = []
         caption = ""
         for label in labels:
-            rows = self.pool[label]
-            hint = self.bank.recordings[rows[int(rng.integers(len(rows)))]].hint
+            phrase = str(rng.choice(self.phrases[label]))
             mention = Mention(label, int(rng.choice([-1, 0, 1])), bool(rng.random() < 0.4))
             if not phases or rng.random() < 0.4:
-                caption += (str(rng.choice(JOINTS)) if phases else "") + hint
+                caption += (str(rng.choice(JOINTS)) if phases else "") + phrase
                 phases.append([mention])
             else:
-                caption += str(rng.choice(LAYERS)) + hint
+                caption += str(rng.choice(LAYERS)) + phrase
                 phases[-1].append(mention)
         return caption, phases
 

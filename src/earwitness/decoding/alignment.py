@@ -17,8 +17,8 @@ def most_aligned(
     """The row of each clip's best candidate, [B], by score + weight * cos(zbar_a, zbar_t).
 
     zbar: mean audio embeddings [B, D_llm]. candidates: those of a clip side by side, B n in all. scores:
-    their mean log-probabilities, [B n]. zbar_t is the mean caption embedding, as in the alignment losses (LAMB Eq.
-    6-9). An empty candidate has only its end of sentence to match with.
+    their mean log-probabilities, [B n]. zbar_t is the mean caption embedding, as in the alignment losses
+    (LAMB Eq. 6-9). An empty candidate has only its end of sentence to match with.
     """
     ids, mask = language_model.encode_captions(candidates)
     zbar_t = Embeds(language_model.embed(ids).to(zbar.dtype), mask).mean()  # [B n, D_llm]
