@@ -23,6 +23,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -158,6 +159,9 @@ class LanguageModel(nn.Module):
         the model's device, the mean log-probability of their tokens, end of sequence included, as decoded
         with (after the guides, normalised again).
         """
+        processors = LogitsProcessorList(logits_processors)
+        if size := sampling.pop("no_repeat_ngram_size", 0):  # generate's own warns that the prefix has no tokens
+            processors.append(NoRepeatNGramLogitsProcessor(size))
         settings = {
             "num_beams": beams,
             "do_sample": False,
@@ -170,7 +174,7 @@ class LanguageModel(nn.Module):
         output = self.model.generate(
             **self._generation_inputs(prefix, rows=max(beams, settings.get("num_return_sequences", 1))),
             generation_config=GenerationConfig(**settings),
-            logits_processor=LogitsProcessorList(logits_processors),
+            logits_processor=processors,
         )
         tokens = output.sequences[:, self._generated_from :]
         scores = self._mean_log_probabilities(tokens, output, settings)
