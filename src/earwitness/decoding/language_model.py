@@ -160,7 +160,7 @@ class LanguageModel(nn.Module):
         with (after the guides, normalised again).
         """
         processors = LogitsProcessorList(logits_processors)
-        if size := sampling.pop("no_repeat_ngram_size", 0):  # generate's own warns that the prefix has no tokens
+        if size := sampling.pop("no_repeat_ngram_size", 0):  # its own way warns that prefixes have no tokens
             processors.append(NoRepeatNGramLogitsProcessor(size))
         settings = {
             "num_beams": beams,
