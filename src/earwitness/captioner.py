@@ -167,7 +167,7 @@ class Captioner:
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
         clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=batch_size)
-        captions = self._captions(clips, batch_size, batch_size, decoding)
+        captions = self._captions(clips, batch_size, SORTED_BATCHES * batch_size, decoding)
         total = seconds_declared(source) if progress else None
         return told(captions, progress, total, lambda _, caption: caption.end)
 

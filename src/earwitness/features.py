@@ -111,11 +111,16 @@ def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         lengths = lengths.to(waveform.device)
         waveform = waveform.masked_fill(~length_mask(lengths, waveform.shape[-1]), 0.0)
         window = torch.hann_window(N_FFT, device=waveform.device)
-        mirrored = _reflect(waveform, lengths.clamp(min=shortest))
-        spectrum = torch.fft.rfft(mirrored.unfold(-1, N_FFT, HOP)[:, :frames] * window)  # [B, F, 257]
-        squares = torch.view_as_real(spectrum).flatten(-2).square()  # [B, F, 514], real and imaginary in turn
-        filters = mel_filterbank().to(waveform.device).repeat_interleave(2, 0)  # which so add up to the power
-        return (squares @ filters).transpose(1, 2)
+        filters = mel_filterbank().to(waveform.device).repeat_interleave(2, 0)
+        windows = _reflect(waveform, lengths.clamp(min=shortest)).unfold(-1, N_FFT, HOP)[:, :frames]
+        rows = windows.split(1 if waveform.device.type == "cpu" else len(windows))  # one fits a CPU's cache
+        return torch.cat([_power_of(row * window, filters) for row in rows]).transpose(1, 2)
+
+
+def _power_of(windows: Tensor, filters: Tensor) -> Tensor:
+    """Windows [B, F, 512] -> mel power [B, F, 64]. filters: [514, 64], each row of the filterbank twice."""
+    spectrum = torch.view_as_real(torch.fft.rfft(windows))  # [B, F, 257, 2]
+    return spectrum.flatten(-2).square() @ filters  # real and imaginary squares add up to the power
 
 
 def power_to_db(power: Tensor, top_db: float | None = TOP_DB) -> Tensor:
