@@ -43,7 +43,7 @@ def resolved(name: str) -> str:
         files.insert(0, preset_text(base))
     if len(files) == 1:
         return files[0]
-    heads, comments = "", {}
+    heads, comments = "", dict[Place, str]()
     for text in files:
         heads = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#")) + heads
         comments |= {
