@@ -138,7 +138,7 @@ def caption(
             _caption(todo, outputs, failures, told, load, engine, options)
         for output in outputs:
             output.close()
-    except (ValueError, OSError, ImportError) as error:  # a path, a checkpoint, an option, a full disk, an extra
+    except (ValueError, OSError, ImportError) as error:  # a path, checkpoint, option, full disk or extra
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
     _report(len(files), len(fresh), told, failures)
