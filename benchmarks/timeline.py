@@ -146,7 +146,9 @@ def captioned(file: str, model: str | None, threads: int) -> dict[str, float]:
     import torch
 
     from earwitness import Captioner
+    from earwitness.devices import keep_freed_memory
 
+    keep_freed_memory()  # as the commands do
     torch.set_num_threads(threads)
     captioner = Captioner.from_pretrained(model)
     begin, used, end = time.perf_counter(), time.process_time(), 0.0

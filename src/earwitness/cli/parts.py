@@ -32,8 +32,9 @@ def load_captioner(
 
     with Console(stderr=True).status("Loading the model"):
         from earwitness.captioner import Captioner
-        from earwitness.devices import resolve_device
+        from earwitness.devices import keep_freed_memory, resolve_device
 
+        keep_freed_memory()
         device, parts = resolve_device(device), {}
         if frames or retrieve or rerank or correct:
             asked = {"--frames": frames, "--retrieve": retrieve, "--correct": correct}

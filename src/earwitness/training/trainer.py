@@ -22,6 +22,7 @@ from transformers import TrainingArguments
 from earwitness.build import towers
 from earwitness.checkpoint import fill, trained_tensors
 from earwitness.config import ConfigError, Stage
+from earwitness.devices import keep_freed_memory
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.arguments import training_arguments
 from earwitness.training.callbacks import (
@@ -33,7 +34,6 @@ from earwitness.training.callbacks import (
     check_room,
     disk_full_named,
 )
-from earwitness.training.memory import keep_freed_memory
 from earwitness.training.objective import TASKS, Task
 from earwitness.training.shard_data import ClipStream, KeepPlace
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
