@@ -133,8 +133,10 @@ def measure(part: str, model: str | None, threads: int) -> dict[str, float]:
     import torch
 
     from earwitness import Captioner
+    from earwitness.devices import keep_freed_memory
 
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as the commands do
     return MEASURES[part](Captioner.from_pretrained(model))
 
 
