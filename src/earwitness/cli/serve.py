@@ -28,6 +28,9 @@ def serve(
         str | None,
         typer.Option(envvar="EARWITNESS_API_KEY", help="Wanted of every client; best set by the variable."),
     ] = None,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch recordings that clients name by a public address.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Of the language model: auto, float32, bfloat16, float16.")
@@ -42,6 +45,7 @@ def serve(
     """
     try:
         from earwitness.serving.app import create_app
+        from earwitness.serving.fetching import Fetcher
         from earwitness.serving.server import server
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn"):
@@ -65,6 +69,11 @@ def serve(
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
     app = create_app(
-        captioner, limits, api_key=api_key, decoders=decoders or os.cpu_count() or 1, batch_size=batch_size
+        captioner,
+        limits,
+        api_key=api_key,
+        fetcher=Fetcher(limits) if allow_urls else None,
+        decoders=decoders or os.cpu_count() or 1,
+        batch_size=batch_size,
     )
     server(app, limits, host=host, port=port).run()

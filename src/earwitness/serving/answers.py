@@ -57,6 +57,7 @@ class Health(BaseModel):
     max_upload_mb: float
     max_minutes: float
     needs_key: bool
+    takes_urls: bool
 
 
 def caption_row(caption: Caption) -> CaptionRow:

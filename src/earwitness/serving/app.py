@@ -15,6 +15,7 @@ import earwitness
 from earwitness.captions import merge_neighbours
 from earwitness.serving.answers import Captions, Health, Tags, caption_row, heard, lines, tags_answer
 from earwitness.serving.decoders import Recording
+from earwitness.serving.fetching import Fetcher
 from earwitness.serving.forms import CaptionForm, TagForm, documented, receiving
 from earwitness.serving.gate import Gate, refusal
 from earwitness.serving.limits import MEGABYTE, Limits, Refused
@@ -42,10 +43,11 @@ PAGE_HEADERS = {
 REFUSALS: dict[int | str, dict[str, str]] = {
     400: {"description": "The form is not well-formed, or the upload broke off."},
     401: {"description": "The API key is missing or wrong."},
+    403: {"description": "A url, where the server fetches none."},
     408: {"description": "The upload is too slow."},
     413: {"description": "Too many bytes, or too many minutes of sound."},
     415: {"description": "Not a form, or not a sound or video file."},
-    422: {"description": "A field is wrong, or nothing can be heard in the file."},
+    422: {"description": "A field is wrong, nothing can be heard in the file, or it cannot be fetched."},
     429: {"description": "Too many requests of this client are in progress."},
     503: {"description": "Too many requests are in progress, or the answer takes too long."},
 }
@@ -58,10 +60,15 @@ def create_app(
     limits: Limits,
     *,
     api_key: str | None = None,
+    fetcher: Fetcher | None = None,
     decoders: int = 2,
     batch_size: int = 16,
 ) -> FastAPI:
-    """The ASGI application. api_key: wanted for /v1/...; decoders: processes; batch_size: windows."""
+    """The ASGI application.
+
+    api_key: wanted for /v1/...; fetcher: of recordings that clients name by a url, none: refused;
+    decoders: processes; batch_size: windows.
+    """
     metrics = Metrics()
     listener = Listener(captioner, limits, metrics, decoders=decoders, batch_size=batch_size)
 
@@ -79,7 +86,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.listener, app.state.metrics = listener, metrics
+    app.state.listener, app.state.metrics, app.state.fetcher = listener, metrics, fetcher
     app.state.health = Health(
         status="ok",
         version=earwitness.__version__,
@@ -89,6 +96,7 @@ def create_app(
         max_upload_mb=limits.upload_bytes / MEGABYTE,
         max_minutes=limits.minutes,
         needs_key=api_key is not None,
+        takes_urls=fetcher is not None,
     )
     app.add_exception_handler(Refused, _refuse)
     app.add_middleware(Gate, limits=limits, metrics=metrics, api_key=api_key)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, TypeVar
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from earwitness.serving.decoders import Recording
+from earwitness.serving.fetching import Fetcher
 from earwitness.serving.limits import Refused
 
 FIELD_BYTES = 4096
@@ -21,6 +23,11 @@ class Form(BaseModel):
     """Fields of every form. They may as well stand in the query."""
 
     model_config = ConfigDict(extra="forbid")
+    url: HttpUrl | None = Field(
+        None,
+        description="Where the recording lies, instead of a file: http or https, on the public internet. "
+        "403 unless the server was started with --allow-urls.",
+    )
     window: float | None = Field(
         None, ge=MIN_WINDOW, description="Seconds heard at once; none: all, or 10 of a long recording."
     )
@@ -46,7 +53,7 @@ def documented(form: type[Form]) -> dict[str, Any]:
     schema = form.model_json_schema()
     recording = {"type": "string", "format": "binary", "description": "A sound or video file."}
     schema["properties"] = {"file": recording} | schema["properties"]
-    schema["required"] = ["file"]
+    schema["anyOf"] = [{"required": ["file"]}, {"required": ["url"]}]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
@@ -62,15 +69,34 @@ def receiving(form: type[AnyForm]) -> Callable[[Request], AsyncIterator[tuple[Re
         async with request.form(max_files=1, max_fields=most, max_part_size=FIELD_BYTES) as parts:
             fields = dict(request.query_params) | dict(parts)
             file = fields.pop("file", None)
-            if not isinstance(file, UploadFile):
-                raise Refused(422, "the form lacks a part named file that holds a recording")
-            if not file.size:
-                raise Refused(422, "the file is empty")
             asked = checked(form, fields, listener.captioner.max_seconds)
-            async with listener.heard(file.file) as recording:
+            async with (
+                _media(file, asked.url, request.app.state.fetcher) as media,
+                listener.heard(media) as recording,
+            ):
                 yield recording, asked
 
     return received
+
+
+@asynccontextmanager
+async def _media(file: Any, url: HttpUrl | None, fetcher: Fetcher | None) -> AsyncIterator[BinaryIO]:
+    """The file that a form holds or names by its address."""
+    if url is None:
+        if not isinstance(file, UploadFile):
+            raise Refused(422, "the form lacks a part named file that holds a recording")
+        if not file.size:
+            raise Refused(422, "the file is empty")
+        yield file.file
+    elif fetcher is None:
+        raise Refused(
+            403, "url: this server fetches nothing (it was started without --allow-urls): send a file"
+        )
+    elif file is not None:
+        raise Refused(422, "send a file or a url, not both")
+    else:
+        async with fetcher.fetched(url) as fetched:
+            yield fetched
 
 
 def checked(form: type[AnyForm], fields: dict[str, Any], longest: float) -> AnyForm:

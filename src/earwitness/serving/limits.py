@@ -29,6 +29,7 @@ class Limits:
     head_seconds: float = 10.0  # until a request's head is there: 408
     pace_seconds: float = 10.0  # a body slower than `pace` is borne for so long: 408
     pace: int = 8192  # bytes a second
+    fetch_seconds: float = 120.0  # until what a client named by its address is there: 422
     request_seconds: float = 600.0  # from a request's head to the end of its answer: 503
     decoder_seconds: float = 120.0  # of processor time, and twice that by the clock, a recording: 422
     decoder_bytes: int = 512 * MEGABYTE  # of memory beside the sound itself: 422

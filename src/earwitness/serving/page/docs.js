@@ -7,7 +7,7 @@ const api = await (await fetch("openapi.json")).json();
 
 function row(name, field, required) {
   const kinds = (field.anyOf ?? [field]).map((one) => one.enum?.join(" | ") ?? one.format ?? one.type).filter((kind) => kind !== "null");
-  const preset = required.includes(name) ? "required" : field.default ?? "";
+  const preset = required?.includes(name) ? "required" : field.default ?? "";
   return element("tr", {}, ...[name, kinds.join(", "), preset, field.description ?? ""].map((text, i) =>
     element(i ? "td" : "th", i ? { textContent: text } : { textContent: text, scope: "row" })));
 }
