@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import soundfile
 
 from earwitness import AsyncCaptioner, Captioner, MediaError
 
@@ -89,5 +90,13 @@ def test_progress_of_a_list_a_stream_and_a_timeline(captioner, clips):
     assert told == [(end, pytest.approx(2.2)) for end in ends] and ends[-1] == pytest.approx(2.2)
 
 
-def test_notebooks_show_what_the_captioner_is(captioner):
-    assert "tiny &lt;one&gt;" in captioner._repr_html_()
+def test_notebooks_show_what_the_captioner_is_and_its_last_caption(tiny_model, clips, tmp_path):
+    captioner = Captioner(tiny_model, "tiny <one>")
+    assert "tiny &lt;one&gt;" in captioner._repr_html_() and "<audio" not in captioner._repr_html_()
+    for name, clip in zip("ab", clips):
+        soundfile.write(tmp_path / f"{name}.wav", clip, RATE)
+    captions = captioner([tmp_path / "a.wav", tmp_path / "b.wav"])
+    assert "<audio" in captioner._repr_html_()
+    assert captions[1]._repr_html_() in captioner._repr_html_()
+    next(captioner.timeline(tmp_path / "a.wav", 0.4))
+    assert "a.wav" in captioner._repr_html_()

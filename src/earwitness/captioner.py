@@ -64,6 +64,7 @@ class Captioner:
         self.sampler = FrameSampler.of(model)
         self.sample_rate: int = model.encoder.sample_rate
         self.max_seconds: float = model.config.max_seconds
+        self.last: Caption | None = None  # that it gave
 
     @classmethod
     def from_pretrained(
@@ -172,8 +173,9 @@ class Captioner:
         return told(captions, progress, total, lambda _, caption: caption.end)
 
     def _repr_html_(self) -> str:
-        """For notebooks; a caption shows itself there with a player."""
-        return f"<b>Captioner {html.escape(self.name)}</b>: hears {self.max_seconds:g} s at once"
+        """For notebooks: which model it is, and its last caption under a player."""
+        told = self.last._repr_html_() if self.last else ""
+        return f"<b>Captioner {html.escape(self.name)}</b>: hears {self.max_seconds:g} s at once{told}"
 
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""
@@ -195,7 +197,9 @@ class Captioner:
                 places, batch = zip(*heard[first : first + batch_size])
                 for i, caption in zip(places, self._caption_batch(batch, decoding)):
                     captions[i] = caption
-            yield from captions
+            for caption in captions:
+                self.last = caption or self.last
+                yield caption
 
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
         """Listen, watch, look up -> search -> choose -> correct."""
