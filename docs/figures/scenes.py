@@ -14,7 +14,8 @@ from examples import sound
 from earwitness.data.bank import Bank
 from earwitness.data.lexicon import Lexicon
 from earwitness.data.render import render_mel
-from earwitness.data.scenes import Composer, TagSet
+from earwitness.data.scenes import Composer
+from earwitness.data.tag_set import TagSet
 
 CAPTION = "A woman speaks while it rains, followed by a dog barking several times"
 CUTS = {  # label -> example, from second, to second

@@ -11,7 +11,8 @@ from benchmarks.ablations.tables import SETS, page_rows, print_table, verdict
 from earwitness.config import load_preset
 from earwitness.data.bank import Bank
 from earwitness.data.lexicon import Lexicon
-from earwitness.data.scenes import Composer, TagSet
+from earwitness.data.scenes import Composer
+from earwitness.data.tag_set import TagSet
 
 
 def test_every_table_of_every_set_has_rows_that_load():

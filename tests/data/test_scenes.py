@@ -7,7 +7,8 @@ from earwitness.data.caption_pool import CaptionPool
 from earwitness.data.lexicon import Lexicon
 from earwitness.data.mixdown import render_waveform
 from earwitness.data.render import render_mel, spec_augment
-from earwitness.data.scenes import Channel, Composer, TagSet
+from earwitness.data.scenes import Channel, Composer
+from earwitness.data.tag_set import TagSet
 from earwitness.features import log_mel
 
 CAPTIONS = ["A dog barks followed by a man speaking", "Rain falls as a bell rings", "A zeppelin deflates"]
@@ -98,6 +99,7 @@ def test_the_spectrogram_agrees_with_the_waveform(bank, tag_set):
         scene = c.plan(i)
         for p in scene.placed:  # a change of speed is made differently in the two forms
             p.rate, p.shift = 1.0, 0
+            p.timbre = np.linspace(-9, 9, 64, dtype=np.float32)
         mel, _ = render_mel([scene], bank, len(tag_set.names))
         wave = log_mel(torch.from_numpy(render_waveform(scene, bank))[None])[..., : mel.shape[2]]
         a, b = mel[0] - mel.max(), wave[0] - wave.max()

@@ -37,7 +37,8 @@ def scenes(
     from earwitness.data.bank import Bank, held_out_groups
     from earwitness.data.lexicon import Lexicon
     from earwitness.data.mixdown import render_waveform
-    from earwitness.data.scenes import Composer, TagSet
+    from earwitness.data.scenes import Composer
+    from earwitness.data.tag_set import TagSet
     from earwitness.features import SAMPLE_RATE
     from earwitness.training.scene_data import read_captions
 

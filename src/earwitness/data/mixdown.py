@@ -35,7 +35,7 @@ def render_waveform(scene: Scene, bank: Bank) -> np.ndarray:
     for p in scene.placed:
         if p.recording not in sources:
             sources[p.recording] = _heard(bank, p.recording)
-        sound = _stretch(sources[p.recording], p) * 10 ** (p.gain / 20)
+        sound = _coloured(_stretch(sources[p.recording], p), p.timbre) * 10 ** (p.gain / 20)
         at = p.onset * HOP
         sound = sound[: size - at]
         dry[at : at + len(sound)] += sound
@@ -71,6 +71,21 @@ def _stretch(source: np.ndarray, p: Placed) -> np.ndarray:
     return piece
 
 
+def _fft_bins(mel_db: Tensor) -> Tensor:
+    """dB of the mel bins [64] -> dB of the FFT's bins [N_FFT / 2 + 1]."""
+    filters = mel_filterbank()  # [257, 64]
+    return filters / filters.sum(1, keepdim=True).clamp(min=1e-6) @ mel_db
+
+
+def _coloured(sound: np.ndarray, timbre: np.ndarray) -> np.ndarray:
+    """The sound through a response of so many dB in each mel bin."""
+    spectrum = np.fft.rfft(sound)
+    response = _fft_bins(torch.from_numpy(timbre)).numpy()
+    at = np.linspace(0, len(response) - 1, len(spectrum))
+    gain = 10 ** (np.interp(at, np.arange(len(response)), response) / 20)
+    return np.fft.irfft(spectrum * gain, len(sound)).astype(np.float32)
+
+
 def _reverb(wet: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
     """Convolution with decaying noise of unit energy: a room without walls one could point at."""
     t = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
@@ -90,16 +105,14 @@ def _channel(mix: np.ndarray, channel: Channel, rng: np.random.Generator) -> np.
         window=window,
         return_complex=True,
     )
-    filters = mel_filterbank()  # [257, 64]
-    to_bins = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
     bins = torch.arange(N_MELS, dtype=torch.float32)
-    peak = (x.abs().square().sum(0).max() + 1e-12) / filters.shape[0]
+    peak = (x.abs().square().sum(0).max() + 1e-12) / len(x)
     noise_db = channel.noise_db + channel.noise_tilt * (bins - N_MELS / 2)
-    noise = (peak * 10 ** (to_bins @ noise_db / 10)).sqrt()[:, None]
+    noise = (peak * 10 ** (_fft_bins(noise_db) / 10)).sqrt()[:, None]
     hiss = torch.from_numpy(rng.standard_normal((2, *x.shape)).astype(np.float32))
     x = x + noise * torch.complex(hiss[0], hiss[1]) / 2**0.5
     over = (bins - channel.high_cut).clamp(min=0) + (channel.low_cut - bins).clamp(min=0)
-    gain_db = to_bins @ (torch.from_numpy(channel.eq) - channel.cut_slope * over)
+    gain_db = _fft_bins(torch.from_numpy(channel.eq) - channel.cut_slope * over)
     x = x * 10 ** (gain_db / 20)[:, None]
     level = x.abs().square().clamp(min=1e-12)
     loudest = level.amax(0, keepdim=True)

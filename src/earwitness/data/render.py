@@ -87,7 +87,8 @@ def render_mel(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 1
     if bool((shift != 0).any()):
         db = _shifted(db, shift)
     gain = column([p.gain for p in placed])
-    power = _power(db.add_(gain[number, None])).mul_(fade[:, None])
+    response = torch.from_numpy(np.stack([p.timbre for p in placed])).to(device) + gain[:, None]
+    power = _power(db.add_(response[number])).mul_(fade[:, None])
     dry = torch.zeros(len(scenes) * frames, N_MELS, device=device).index_add_(0, target, power)
     mix = dry.view(len(scenes), frames, N_MELS)
     mix = _add_reverb(mix, scenes, placed, power, target, number)

@@ -19,7 +19,8 @@ from earwitness.data.bank import Bank
 from earwitness.data.caption_pool import CaptionPool
 from earwitness.data.lexicon import Concept, Lexicon, Mention
 from earwitness.data.phrases import plain_phrases
-from earwitness.features import HOP, SAMPLE_RATE
+from earwitness.data.tag_set import TagSet
+from earwitness.features import HOP, N_MELS, SAMPLE_RATE
 
 FRAME_RATE = SAMPLE_RATE // HOP  # 100 frames per second
 
@@ -40,6 +41,7 @@ class Placed:
     shift: int  # mel bins
     tags: tuple[int, ...]
     wet: float  # dB of the reverberant part below the direct one
+    timbre: np.ndarray  # dB of each mel bin: no two dogs, doors or microphones sound alike
 
 
 @dataclass
@@ -50,9 +52,9 @@ class Channel:
     noise_db: float = -90.0
     noise_tilt: float = 0.0  # dB per mel bin
     low_cut: int = 0  # mel bins
-    high_cut: int = 64
+    high_cut: int = N_MELS
     cut_slope: float = 3.0  # dB per mel bin beyond the cut
-    eq: np.ndarray = field(default_factory=lambda: np.zeros(64, np.float32))
+    eq: np.ndarray = field(default_factory=lambda: np.zeros(N_MELS, np.float32))
     compression: float = 0.0  # share of the loudness swing that an automatic gain takes away
     holes_db: float = 200.0  # a codec empties what is this far below the loudest band of a frame
 
@@ -65,28 +67,6 @@ class Scene:
     channel: Channel
     tags: tuple[int, ...]
     seed: int
-
-
-class TagSet:
-    """Names of the tag head's outputs: every label of the bank, then every concept that joins several.
-
-    A coarse tag ("engine") is learnt from all its labels, so that a class with few recordings has kin.
-    """
-
-    def __init__(self, names: list[str], labels: list[str], lexicon: Lexicon):
-        self.names = names
-        index = {name: i for i, name in enumerate(names)}
-        self.of_label: dict[str, tuple[int, ...]] = {}
-        for label in labels:
-            coarse = [
-                c.name for c in lexicon.concepts.values() if label == c.labels[0] or label in c.labels[:3]
-            ]
-            self.of_label[label] = tuple(sorted({index[n] for n in [label, *coarse] if n in index}))
-
-    @classmethod
-    def of(cls, labels: list[str], lexicon: Lexicon) -> TagSet:
-        coarse = [c.name for c in lexicon.concepts.values() if len(c.labels) > 1 and c.name not in labels]
-        return cls([*sorted(labels), *coarse], sorted(labels), lexicon)
 
 
 class Composer:
@@ -201,9 +181,10 @@ class Composer:
         gain: float,
     ) -> list[Placed]:
         """Stretches of one group's recordings over a span: a bed goes on, an event comes once or again."""
-        rate = float(np.exp(rng.normal(0, 0.08)))
-        shift = int(np.rint(rng.normal(0, 0.8))) + (concept.shift if label != "child speaking" else 0)
+        rate = float(np.exp(rng.normal(0, 0.12)))
+        shift = int(np.rint(rng.normal(0, 1.3))) + (concept.shift if label != "child speaking" else 0)
         wet = float(rng.uniform(-25, 3))
+        timbre = _bumps(rng, 5, 4.0 if rng.random() < self.augment else 0.0)
         tags = self.tag_set.of_label[label]
         bed = concept.kind == "bed"
         span = last - first
@@ -227,7 +208,7 @@ class Composer:
                 break
             source = int(rng.integers(0, max(1, whole - int(length * rate)))) if whole > length * rate else 0
             level = float(-self.bank.level[recording]) + gain + float(rng.normal(0, 1.0))
-            out.append(Placed(recording, source, length, at, level, rate, shift, tags, wet))
+            out.append(Placed(recording, source, length, at, level, rate, shift, tags, wet, timbre))
             if at + length >= last:
                 break
             at += length + int(rng.exponential(gap_scale)) if gap_scale else max(length - 5, 1)
@@ -245,13 +226,18 @@ class Composer:
             channel.cut_slope = float(rng.choice([1.5, 4, 12]))
         if rng.random() < 0.3:
             channel.low_cut = int(rng.integers(1, 10))
-        knots = rng.normal(0, 3.5, size=6)
-        channel.eq = np.interp(np.arange(64), np.linspace(0, 63, 6), knots).astype(np.float32)
+        channel.eq = _bumps(rng, 6, 3.5)
         if rng.random() < 0.4:
             channel.compression = float(rng.uniform(0.1, 0.6))
         if rng.random() < 0.3:
             channel.holes_db = float(rng.uniform(30, 60))
         return channel
+
+
+def _bumps(rng: np.random.Generator, knots: int, deviation: float) -> np.ndarray:
+    """A smooth random response: dB of each mel bin, [64]."""
+    heights = rng.normal(0, deviation, size=knots)
+    return np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, knots), heights).astype(np.float32)
 
 
 def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int, int]]:

@@ -22,7 +22,8 @@ from earwitness.config import ConfigError, SceneData
 from earwitness.data.bank import Bank, held_out_groups
 from earwitness.data.lexicon import Lexicon
 from earwitness.data.render import render_mel, spec_augment
-from earwitness.data.scenes import FRAME_RATE, Composer, TagSet
+from earwitness.data.scenes import FRAME_RATE, Composer
+from earwitness.data.tag_set import TagSet
 from earwitness.decoding.language_model import normalise_caption
 
 CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
