@@ -15,6 +15,7 @@ import torch
 from earwitness.checkpoint import load_checkpoint
 from earwitness.config import ConfigError, ManifestData, Preset
 from earwitness.decoding.language_model import normalise_caption
+from earwitness.training import preflight
 from earwitness.training import run as run_module
 from earwitness.training.clip_index import Needs, clip_index
 from earwitness.training.examples import Reader
@@ -244,6 +245,14 @@ MISTAKES: dict[str, tuple[dict[str, dict[str, Any]], str]] = {  # what is change
         {"stage": {"average": 0.9, "trainer": {"fsdp": True}}},
         r"stages\.0\.average: must be 0 with fsdp",
     ),
+    "zero 3": (
+        {"stage": {"trainer": {"deepspeed": {"zero_optimization": {"stage": 3}}}}},
+        r"stages\.0\.trainer\.deepspeed: zero_optimization.stage 3 .* set stage 2 .* or .* trainer\.fsdp",
+    ),
+    "deepspeed file": (
+        {"stage": {"trainer": {"deepspeed": "gone.json"}}},
+        r"stages\.0\.trainer\.deepspeed: gone.json cannot be read as JSON",
+    ),
 }
 
 
@@ -256,6 +265,16 @@ def test_mistakes_of_a_recipe_are_named_before_a_model_is_built(
     data["model"] |= {"retrieval": {}}
     with pytest.raises(ValueError, match=said):
         run_module.train(Preset.model_validate(data), tmp_path / "out")
+
+
+def test_zero_3_is_refused_from_a_file_too_and_the_example_is_not(tmp_path, clip_recipe):
+    example = Path(__file__).parents[2] / "examples" / "cluster" / "deepspeed_zero2.json"
+    config = json.loads(example.read_text("utf-8"))
+    config["zero_optimization"]["stage"] = 3
+    (tmp_path / "zero3.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ConfigError, match="zero_optimization.stage 3"):
+        preflight._check_deepspeed("here", str(tmp_path / "zero3.json"))
+    preflight._check_deepspeed("here", str(example))
 
 
 WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,27 @@ def _check_trainer_keys(preset: Preset) -> None:
             raise ConfigError(
                 f"stages.{number}.average: must be 0 with fsdp and deepspeed, which deal weights out"
             )
+        if "deepspeed" in stage.trainer:
+            _check_deepspeed(f"stages.{number}.trainer.deepspeed", stage.trainer["deepspeed"])
         try:
             training_arguments(stage, Path(), [])
         except (ValueError, TypeError, ImportError, OSError) as error:
             raise ConfigError(f"stages.{number}.trainer: {error}") from None
+
+
+def _check_deepspeed(place: str, config: Any) -> None:
+    """config: DeepSpeed's, or its JSON file. ZeRO's stage 3 leaves no process a whole weight to save."""
+    if isinstance(config, str):
+        try:
+            config = json.loads(Path(config).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{place}: {config} cannot be read as JSON: {error}") from None
+    zero = config.get("zero_optimization") if isinstance(config, dict) else None
+    if isinstance(zero, dict) and zero.get("stage") == 3:
+        raise ConfigError(
+            f"{place}: zero_optimization.stage 3 deals weights out, which cannot be saved then: set stage 2 "
+            "(examples/cluster/deepspeed_zero2.json), or deal them out with trainer.fsdp"
+        )
 
 
 def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
