@@ -34,7 +34,12 @@ PYAV = {
     "mka": ("matroska", "flac"),
     "ts": ("mpegts", "aac"),
 }
+KINDS = [*SOUNDFILE, *PYAV]
 LOSSY = {"wav8", "ogg", "opus", "mp3", "m4a", "webm", "ts"}
+
+
+def rate_of(kind: str) -> int:
+    return 48_000 if kind in {"opus", "webm", "ts", "m4a"} else 44_100
 
 
 def tones(seconds: float, rate: int, channels: int = 1) -> np.ndarray:

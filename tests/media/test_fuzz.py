@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # test modules are imported on their own
+sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import encode, mux, tones
 
 KINDS = ["wav", "wavfloat", "flac", "ogg", "opus", "mp3", "m4a", "mp4", "webm"]
