@@ -11,10 +11,7 @@ import pytest
 import torch
 
 from earwitness import media
-from earwitness.media import (
-    MediaError,
-    load_audio,
-)
+from earwitness.media import MediaError, load_audio
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import KINDS, LOSSY, encode, rate_of, tones

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 
 from earwitness import media
-from earwitness.media import (
-    MediaError,
-    find_media,
-    is_media_path,
-    probe,
-    sample_frames,
-)
+from earwitness.media import MediaError, find_media, is_media_path, probe, sample_frames
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import mux, tones
