@@ -80,12 +80,20 @@ def fbank_frame_counts(lengths: Tensor) -> Tensor:
     return 1 + (lengths - FBANK_WINDOW).clamp(min=0) // HOP
 
 
-def _reflect(waveform: Tensor, lengths: Tensor) -> Tensor:
+def _reflect(waveform: Tensor, lengths: Tensor | None) -> Tensor:
     """Mirror half a window at both ends of every clip: [B, S] -> [B, S + 512], zeros after a shorter clip.
 
-    The waveform is zero after each clip, and no clip is shorter than half a window and one sample.
+    A clip shorter than half a window and one sample counts as zero-padded to that: a mirror needs it.
     """
     half = N_FFT // 2
+    padded = lengths is not None and bool((lengths < waveform.shape[-1]).any())
+    if waveform.shape[-1] <= half:
+        waveform = torch.nn.functional.pad(waveform, (0, half + 1 - waveform.shape[-1]))
+    if lengths is None or not padded:  # the usual case, and four copies of the batch less
+        return torch.nn.functional.pad(waveform, (half, half), mode="reflect")
+    lengths = lengths.to(waveform.device)
+    waveform = waveform.masked_fill(~length_mask(lengths, waveform.shape[-1]), 0.0)
+    lengths = lengths.clamp(min=half + 1)
     mirrored = torch.nn.functional.pad(waveform, (half, half))
     mirrored[:, :half] = waveform[:, 1 : half + 1].flip(1)
     step = torch.arange(half, device=waveform.device)
@@ -102,17 +110,9 @@ def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
     than it reflects.
     """
     with torch.autocast(device_type=waveform.device.type, enabled=False):
-        shortest = N_FFT // 2 + 1
-        waveform = waveform.float()
-        frames = 1 + max(waveform.shape[-1], shortest) // HOP
-        waveform = torch.nn.functional.pad(waveform, (0, max(0, shortest - waveform.shape[-1])))
-        if lengths is None:
-            lengths = full_lengths(waveform)
-        lengths = lengths.to(waveform.device)
-        waveform = waveform.masked_fill(~length_mask(lengths, waveform.shape[-1]), 0.0)
+        windows = _reflect(waveform.float(), lengths).unfold(-1, N_FFT, HOP)
         window = torch.hann_window(N_FFT, device=waveform.device)
         filters = mel_filterbank().to(waveform.device).repeat_interleave(2, 0)
-        windows = _reflect(waveform, lengths.clamp(min=shortest)).unfold(-1, N_FFT, HOP)[:, :frames]
         rows = windows.split(1 if waveform.device.type == "cpu" else len(windows))  # one fits a CPU's cache
         return torch.cat([_power_of(row * window, filters) for row in rows]).transpose(1, 2)
 
@@ -120,7 +120,7 @@ def power_mel(waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
 def _power_of(windows: Tensor, filters: Tensor) -> Tensor:
     """Windows [B, F, 512] -> mel power [B, F, 64]. filters: [514, 64], each row of the filterbank twice."""
     spectrum = torch.view_as_real(torch.fft.rfft(windows))  # [B, F, 257, 2]
-    return spectrum.flatten(-2).square() @ filters  # real and imaginary squares add up to the power
+    return spectrum.flatten(-2).square_() @ filters  # real and imaginary squares add up to the power
 
 
 def power_to_db(power: Tensor, top_db: float | None = TOP_DB) -> Tensor:

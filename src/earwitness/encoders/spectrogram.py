@@ -210,7 +210,7 @@ class SpectrogramEncoder(nn.Module):
         steps: [R] real steps of each chunk; the others are not attended to and come out as zeros.
         """
         x = self.patch_embed(chunks[:, None].to(self.patch_embed.weight.dtype))  # [R, D, bands, T]
-        x = x + self.time_pos_embed[..., : x.shape[-1]] + self.freq_pos_embed
+        x = x + (self.time_pos_embed[..., : x.shape[-1]] + self.freq_pos_embed)
         grid_shape = x.shape[2:]
         x = x.flatten(2).transpose(1, 2).contiguous()  # [R, bands * T, D], or every block would stride
         mask = None
