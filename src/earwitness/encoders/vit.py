@@ -74,7 +74,7 @@ def add_linear(x: Tensor, y: Tensor, layer: nn.Module, dropout: float) -> Tensor
     Bias and sum are then part of the matrix product: on a CPU that saves two passes over memory, 5 % of a
     narrow block. Dropout, autocast and layers that are more than a matrix (LoRA) take the general form.
     """
-    if torch.is_grad_enabled() or dropout or type(layer) is not nn.Linear or not x.dtype == y.dtype:
+    if torch.is_grad_enabled() or dropout or type(layer) is not nn.Linear or x.dtype != y.dtype:
         return x + F.dropout(layer(y), dropout)
     x.add_(layer.bias).view(-1, x.shape[-1]).addmm_(y.flatten(0, -2), layer.weight.t())
     return x
