@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.limits import matmul_rate
-from benchmarks.record import Row, report, side_by_side
+from benchmarks.record import Row, fair_clock, report, side_by_side
 from earwitness import features
 from earwitness.encoders import CedEncoder
 from earwitness.encoders.ced import SIZES
@@ -81,9 +80,7 @@ def operations(encoder: CedEncoder, tokens: int) -> float:
     return 2.0 * weights * tokens + 4.0 * tokens**2 * encoder.dim * len(encoder.blocks)
 
 
-def rows_of(
-    size: str, count: int, files: list[Path], repeats: int, rate: float, clock: Callable[[], float]
-) -> list[Row]:
+def rows_of(size: str, count: int, files: list[Path], repeats: int, rate: float) -> list[Row]:
     torch.manual_seed(0)
     encoder = CedEncoder(**SIZES[size]).eval()
     chosen = [files[i % len(files)] for i in range(count)]
@@ -98,7 +95,6 @@ def rows_of(
     assert difference < 1e-3, f"the two forms differ by {difference}"
     times = side_by_side(
         repeats,
-        clock,
         decode=lambda: sounds(lambda file: load_audio(file, RATE).waveform),
         plain_decode=lambda: sounds(plain_decode),
         mel=lambda: features.log_mel(waveforms),
@@ -130,13 +126,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     files = [file for file in find_media(EXAMPLES) if file.suffix in (".opus", ".flac")]
-    clock = time.process_time if options.threads == 1 else time.perf_counter
-    rate = matmul_rate(clock=clock)
+    rate = matmul_rate()
     rows = []
     for size in options.sizes:
         for count in options.batches:
-            rows += rows_of(size, count, files, options.repeats, rate, clock)
-    report("front_end", rows, matmul_flops=rate, clock=clock.__name__)
+            rows += rows_of(size, count, files, options.repeats, rate)
+    report("front_end", rows, matmul_flops=rate, clock=fair_clock().__name__)
 
 
 if __name__ == "__main__":

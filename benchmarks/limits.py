@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
 
-from benchmarks.record import finish
+from benchmarks.record import fair_clock, finish
 
 SIZES = {"cpu": 1536, "cuda": 8192}
 BYTES = {"cpu": 2**28, "cuda": 2**32}
 
 
-def best(
-    function: Callable[[], object], repeats: int = 7, clock: Callable[[], float] = time.perf_counter
-) -> float:
+def best(function: Callable[[], object], repeats: int = 7) -> float:
     """Shortest of several runs in seconds: a limit is what the machine does when nothing disturbs it."""
-    times = []
+    clock, times = fair_clock(), []
     for _ in range(repeats):
         begin = clock()
         function()
@@ -26,15 +23,11 @@ def best(
     return min(times)
 
 
-def matmul_rate(
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    clock: Callable[[], float] = time.perf_counter,
-) -> float:
+def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
     """Floating-point operations a second of a large square matrix product."""
     n = SIZES[device]
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    return 2 * n**3 / best(lambda: a @ b, clock=clock)
+    return 2 * n**3 / best(lambda: a @ b)
 
 
 def bandwidth(device: str = "cpu") -> float:

@@ -101,13 +101,9 @@ def _number(value: float | None, width: int) -> str:
     return " " * width if value is None else f"{value:{width}.4g}"
 
 
-def side_by_side(
-    repeats: int, /, clock: Callable[[], float] = time.perf_counter, **functions: Callable[[], object]
-) -> dict[str, float]:
-    """Median seconds of each function, taken in turns, so that what else the machine does meets all alike.
-
-    clock: `time.process_time` counts this process alone, which is fair on a busy machine, for one thread.
-    """
+def side_by_side(repeats: int, /, **functions: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each function, taken in turns, so that what else the machine does meets all alike."""
+    clock = fair_clock()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
@@ -126,10 +122,22 @@ def finish() -> None:
         torch.cuda.synchronize()
 
 
+def fair_clock() -> Callable[[], float]:
+    """The seconds of this process alone where it computes in one thread of a CPU, else those of the wall.
+
+    So the figures of one thread hold on a busy machine too.
+    """
+    import torch
+
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time if alone else time.perf_counter
+
+
 class Stopwatch:
     """Adds up the seconds spent in the functions it was put around, and counts their calls."""
 
     def __init__(self) -> None:
+        self.clock = fair_clock()
         self.reset()
 
     def reset(self) -> None:
@@ -138,12 +146,12 @@ class Stopwatch:
     def around(self, function: Any) -> Any:
         def timed(*arguments: Any, **named: Any) -> Any:
             finish()
-            begin = time.perf_counter()
+            begin = self.clock()
             try:
                 return function(*arguments, **named)
             finally:
                 finish()
-                self.seconds += time.perf_counter() - begin
+                self.seconds += self.clock() - begin
                 self.calls += 1
 
         return timed

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,8 +76,7 @@ def system_row(preset: str, options: argparse.Namespace, rate: float) -> list[Ro
         steps |= single_branches(model, inputs)
     if preset == "lavcap":
         steps["transport"] = transport(model, inputs)
-    clock = time.process_time if device == "cpu" and options.threads == 1 else time.perf_counter
-    times = side_by_side(options.repeats, clock, **steps)
+    times = side_by_side(options.repeats, **steps)
     plain = times["student"] + times["informed"] if informed else None
     baseline = plain and options.batch / plain
     wanted = WANTED.get(preset, "")
