@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from earwitness.build import build_model
 from earwitness.checkpoint import load_checkpoint
 from earwitness.config import ConfigError, ModelConfig, Preset
-from earwitness.training.callbacks import DiskFullError, check_room
+from earwitness.training.callbacks import DiskFullError, Seal, WorkerLostError, check_room
 from earwitness.training.run import train
 
 EVERYTHING = {"mixup": 0.4, "spec_augment": True, "epochs": 3}
@@ -27,6 +28,11 @@ def wait_for(path: Path, process: Any) -> None:
     while not path.exists():
         assert process.is_alive(), "the run ended before it was killed"
         time.sleep(0.005)
+
+
+def loaders(process: Any) -> list[int]:
+    """Processes that load data for it now."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def same_run(a: Path, b: Path, runs: Any) -> None:
@@ -70,15 +76,36 @@ def test_sigterm_stops_all_processes_at_a_checkpoint_to_go_on_from(clip_recipe, 
     processes = start(stopped)
     wait_for(stopped / "0-train" / "metrics.jsonl", processes[0])
     asked = processes[1].pid
-    workers = Path(f"/proc/{asked}/task/{asked}/children").read_text().split()
+    workers = loaders(processes[1])
     assert workers
-    for pid in (asked, *map(int, workers)):
+    for pid in (asked, *workers):
         os.kill(pid, signal.SIGTERM)
     assert runs.finish(*processes) == [143, 143]
     (left,) = (stopped / "0-train").glob("checkpoint-*")
     assert (left / "complete").is_file()
     assert runs.finish(*start(stopped)) == [0, 0]
     same_run(whole, stopped, runs)
+
+
+def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_path):
+    data = clip_recipe(EVERYTHING, workers=2, evaluate_every=6)
+    whole, bereft = tmp_path / "whole", tmp_path / "bereft"
+
+    def lose() -> None:
+        with pytest.raises(WorkerLostError, match=r"was lost \(.*Killed.*give the same command again"):
+            train(Preset.model_validate(data), bereft)
+
+    assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), whole))) == [0]
+    process = runs.fork(lose)
+    wait_for(bereft / "0-train" / "checkpoint-6" / "complete", process)
+    while not (there := loaders(process)):  # they end with an evaluation, and others begin
+        assert process.is_alive(), "the run ended before a worker was killed"
+        time.sleep(0.005)
+    os.kill(there[0], signal.SIGKILL)
+    assert runs.finish(process) == [0]
+    assert not (bereft / "0-train" / "done.json").exists()
+    assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), bereft))) == [0]
+    same_run(whole, bereft, runs)
 
 
 def test_a_full_disk_is_named(clip_recipe, tmp_path):
@@ -89,6 +116,26 @@ def test_a_full_disk_is_named(clip_recipe, tmp_path):
         train(data, tmp_path / "out")
     with pytest.raises(DiskFullError, match=r"need about 1048576.0 GB"):
         check_room(tmp_path, 2**50)
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written(clip_recipe, runs, tmp_path, monkeypatch):
+    """What safetensors raises then is no OSError. The run goes on from the checkpoint before."""
+    data = clip_recipe(average=0.9)
+    whole, filled = tmp_path / "whole", tmp_path / "filled"
+
+    def full_at_4(tensors: Any, path: Path) -> None:
+        if path.parent.name == "checkpoint-4":
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        save_file(tensors, path)
+
+    train(Preset.model_validate(data), whole)
+    with monkeypatch.context() as patch, pytest.raises(DiskFullError, match="give the same command again"):
+        patch.setattr("earwitness.training.callbacks.save_file", full_at_4)
+        train(Preset.model_validate(data), filled)
+    assert Seal.last(filled / "0-train", tidy=False) == filled / "0-train" / "checkpoint-2"
+    train(Preset.model_validate(data), filled)
+    first, second = (runs.losses(run / "0-train") for run in (whole, filled))
+    assert first == pytest.approx(second, abs=1e-6) and len(first) == 6
 
 
 def test_a_run_that_goes_on_must_be_the_one_that_was_begun(clip_recipe, tmp_path, sets, runs):

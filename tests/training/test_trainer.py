@@ -3,6 +3,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,23 +135,36 @@ def test_a_finished_run_is_not_trained_again(finished):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
-def test_a_run_killed_at_any_step_resumes_to_the_same_weights(bank_folder, tmp_path, runs):
+@pytest.mark.parametrize("kind", ["scenes", "text"])
+def test_a_run_killed_at_any_step_resumes_to_the_same_weights(kind, bank_folder, tmp_path, runs):
+    """Batches are loaded by two processes in the run that is killed; those of manifests: test_resume."""
     data = recipe(bank_folder, tmp_path)
-    data["stages"] = data["stages"][:1]
-    data["stages"][0]["data"]["count"] = 64
-    preset = Preset.model_validate(data)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert runs.finish(runs.fork(lambda: train(preset, whole))) == [0]
-    process = runs.fork(lambda: train(preset, killed))
-    while not (killed / "0-tagging" / "checkpoint-6").is_dir():
+    (tmp_path / "other.txt").write_text("a dog barks\na bell rings", encoding="utf-8")
+    stage = next(stage for stage in data["stages"] if stage["data"]["kind"] == kind)
+    stage["data"] |= {
+        "scenes": {"count": 64},
+        "text": {"epochs": 16, "validation_captions": [str(tmp_path / "other.txt")]},
+    }[kind]
+    data["stages"] = [stage]
+    whole, killed = (tmp_path / name / f"0-{stage['name']}" for name in ("whole", "killed"))
+
+    def start(folder: Path, workers: int) -> Any:
+        stage["workers"] = workers
+        return runs.fork(lambda: train(Preset.model_validate(data), folder.parent))
+
+    assert runs.finish(start(whole, 0)) == [0]
+    process = start(killed, 2)
+    while not (killed / "checkpoint-6").is_dir():
         assert process.is_alive()
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert not (killed / "0-tagging" / "done.json").exists()
-    assert runs.finish(runs.fork(lambda: train(preset, killed))) == [0]
-    a, b = (load_file(f / "0-tagging" / "stage.safetensors") for f in (whole, killed))
-    assert max((a[k].float() - b[k].float()).abs().max().item() for k in a) < 1e-6
+    assert not (killed / "done.json").exists()
+    assert runs.finish(start(killed, 2)) == [0]
+    first, second = runs.losses(whole), runs.losses(killed)
+    assert first == pytest.approx(second, abs=1e-6) and len(first) == 8
+    a, b = (load_file(folder / "stage.safetensors") for folder in (whole, killed))
+    assert all(torch.allclose(a[k].float(), b[k].float(), rtol=0, atol=1e-6) for k in a)
 
 
 def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):

@@ -32,7 +32,7 @@ def train(
 
     from earwitness.checkpoint import CheckpointError
     from earwitness.config import ConfigError, load_preset
-    from earwitness.training.callbacks import DiskFullError, Stopped
+    from earwitness.training.callbacks import DiskFullError, Stopped, WorkerLostError
     from earwitness.training.preflight import look
     from earwitness.training.run import train as run
 
@@ -46,7 +46,7 @@ def train(
             typer.echo("Nothing is wrong with recipe and data")
             return
         run(preset, folder)
-    except (ConfigError, CheckpointError, DiskFullError) as error:
+    except (ConfigError, CheckpointError, DiskFullError, WorkerLostError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
     except Stopped as stop:

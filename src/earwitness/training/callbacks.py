@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -144,7 +145,7 @@ def disk_full_named(folder: Path) -> Iterator[None]:
     """Turns what writers raise on a full disk, each something else, into one DiskFullError."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         free = shutil.disk_usage(folder).free
         told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         if not told and free > LEAST_FREE:
@@ -152,6 +153,28 @@ def disk_full_named(folder: Path) -> Iterator[None]:
         raise DiskFullError(
             f"the disk of {folder} is full ({free / 2**20:.0f} MB left): make room and give the same command "
             "again, which goes on from the last whole checkpoint"
+        ) from error
+
+
+class WorkerLostError(RuntimeError):
+    """A process that loads data was killed; the message says what may have done it and what to do."""
+
+
+@contextmanager
+def lost_worker_named() -> Iterator[None]:
+    """Turns what DataLoader raises into a WorkerLostError.
+
+    No checkpoint is written then: the signal that tells of the loss comes in the midst of a step.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise WorkerLostError(
+            f"a process that loads data was lost ({str(error).rstrip('. ')}), as the system does when memory "
+            "runs out: give the same command again, which goes on from the last whole checkpoint; if it "
+            "happens again, set fewer stages.*.workers"
         ) from error
 
 

@@ -53,7 +53,7 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
 
     Under torchrun every process calls this; the folder must be one that all of them see. Raises ConfigError
     for all that is wrong with recipe or data, CheckpointError for weights that do not fit, Stopped if the run
-    was asked to end, DiskFullError.
+    was asked to end, DiskFullError, WorkerLostError.
     """
     processes = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     out.mkdir(parents=True, exist_ok=True)

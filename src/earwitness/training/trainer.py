@@ -33,6 +33,7 @@ from earwitness.training.callbacks import (
     WeightAverage,
     check_room,
     disk_full_named,
+    lost_worker_named,
 )
 from earwitness.training.objective import TASKS, Task
 from earwitness.training.shard_data import ClipStream, KeepPlace
@@ -54,7 +55,7 @@ def train_stage(
 ) -> dict[str, float]:
     """Trains one stage in `folder`, resuming from its last checkpoint; leaves the result in `model`.
 
-    Raises Stopped if the process was asked to end; DiskFullError.
+    Raises Stopped if the process was asked to end; DiskFullError; WorkerLostError.
     """
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ def train_stage(
     )
     if args.fsdp and not trainer.is_fsdp_enabled:
         raise ConfigError(f"stage {stage.name}: trainer.fsdp: {ON_GPUS}")
-    with disk_full_named(folder):
+    with disk_full_named(folder), lost_worker_named():
         last = _last_checkpoint(trainer, folder)
         for callback in (average, keep_place):
             if last and callback:
