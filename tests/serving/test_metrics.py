@@ -36,3 +36,13 @@ def test_buckets_count_what_lies_at_or_below_them() -> None:
     told = {labels[0][1]: value for name, labels, value in histogram.samples() if name == "_bucket"}
     assert told == {"1": 2, "2": 4, "4": 4, "+Inf": 5}
     assert [v for name, _, v in histogram.samples() if name in ("_sum", "_count")] == [105.0, 5]
+
+
+def test_labels_may_come_while_the_metrics_are_read() -> None:
+    """The model's thread counts its first clips while the event loop tells the metrics."""
+    metrics = Metrics()
+    metrics.clips.add(work="listen")
+    samples = metrics.clips.samples()
+    next(samples)
+    metrics.clips.add(work="caption")
+    assert list(samples) == []

@@ -30,7 +30,7 @@ class Counter:
         self.values[tuple(labels.items())] += amount
 
     def samples(self) -> Iterator[tuple[str, Labels, float]]:
-        for labels, value in (self.values or {(): 0.0}).items():
+        for labels, value in list(self.values.items()) or [((), 0.0)]:  # other threads add labels meanwhile
             yield "", labels, value
 
 
