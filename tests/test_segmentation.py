@@ -99,6 +99,47 @@ def test_cuts_lie_where_the_tags_change_wherever_the_windows_lie(share):
     assert len(clips) <= len(lengths) + 2  # the one of 12 s is longer than a window
 
 
+def faint_noise(seconds: float, peak: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-peak, peak, round(seconds * RATE)).astype(np.float32)
+
+
+def cut(waveform: np.ndarray) -> list[Clip]:
+    return list(event_clips(windows_of(waveform, 10.0, 8.0), fickle_track, 10.0, RATE, batch_size=2))
+
+
+def fickle_track(clips):
+    """A tagger that hears something else yet in what is all but silent, a token for each step."""
+    size = round(STEP * RATE)
+    steps = [[clip.waveform[i : i + size] for i in range(0, len(clip.waveform), size)] for clip in clips]
+    return [np.array([[8.0 if np.ptp(step) > 0.01 else -8.0] for step in own], np.float32) for own in steps]
+
+
+def test_what_is_all_but_silent_beside_the_rest_is_silence():
+    """Room tone 60 dB below a street is nothing to caption; its cuts lie where the tags change."""
+    clips = cut(np.concatenate([faint_noise(4.0, 0.5), faint_noise(2.4, 0.0005), faint_noise(4.0, 0.5)]))
+    (silence,) = [clip for clip in clips if clip.is_silent]
+    assert (silence.start, silence.end) == (pytest.approx(4.0, abs=STEP + 1e-6), pytest.approx(6.4))
+
+
+@pytest.mark.parametrize("peak", [0.0005, 0.02, 0.5])
+def test_a_recording_that_is_soft_as_a_whole_is_not_silent(peak):
+    assert not any(clip.is_silent for clip in cut(faint_noise(12.0, peak)))
+
+
+def test_what_is_soft_beside_the_rest_is_not_silent():
+    assert not any(
+        clip.is_silent for clip in cut(np.concatenate([faint_noise(4, 0.5), faint_noise(4, 0.01)]))
+    )
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_a_rest_that_is_mostly_silent_stays_with_the_sound_beside_it(at_end):
+    """A sound that dies away in the last half second: nothing new is heard there."""
+    sound = [faint_noise(5.0, 0.5), faint_noise(0.65, 0.0005)]
+    clips = cut(np.concatenate(sound if at_end else sound[::-1]))
+    assert [(clip.start, clip.end) for clip in clips] == [(0.0, 5.65)]
+
+
 def test_memory_does_not_grow_with_the_recording(monkeypatch):
     held = []
     add = _Pending.add

@@ -34,10 +34,11 @@ class Clip:
     end: float
     source: str
     frames: np.ndarray | None = None  # uint8 [N, size, size, 3]
+    faint: bool = False  # beside the sound around it in its recording nothing of it is heard
 
     @property
     def is_silent(self) -> bool:
-        return bool(np.ptp(self.waveform) <= SILENCE)
+        return self.faint or bool(np.ptp(self.waveform) <= SILENCE)
 
     def captioned_silence(self) -> Caption:
         """What is said of a silent clip, without asking a model."""

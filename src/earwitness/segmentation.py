@@ -2,7 +2,8 @@
 
 The encoder's tags of every 160 ms are stitched over the windows, and the recording is cut where that cut
 explains most of their variance (least-squares change points with a price for each, found exactly by dynamic
-programming; Jackson et al. 2005). Digital silence is a sound of its own, so it is cut out exactly.
+programming; Jackson et al. 2005). Silence, digital or so faint that nothing of it is heard beside the sound
+around it, is a sound of its own, so it is cut out exactly.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ STEP = 0.16  # s, one token of the built-in encoder
 SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
 PRICE = 3.0  # squared logits of an average tag, summed over time, that a cut must explain: docs/LOG.md
 OVERLAP = 0.2  # of a window: its edges are heard again, with what is before and after them
+FAINT = 2.0**-8  # peak to peak: noise of about -66 dB of full scale, room tone; fainter may be silence, ...
+BESIDE = 0.01  # ... if it is 40 dB below the loudest step of the half minute around it
+MARK = 100.0  # of silence among the features
 SURE = 8.0  # logits beyond +-8 say no more than "surely"
 
 Array = NDArray[np.float32]
+Silent = NDArray[np.bool_]  # [T], of each step
 TagTrack = Callable[[Sequence[Clip]], list[Array]]
 
 
@@ -118,6 +123,25 @@ def change_points(track: Array, longest: int, shortest: int, price: float) -> li
     return ends[::-1]
 
 
+def without_remnants(track: Array, silent: Silent, ends: list[int], shortest: int) -> Array:
+    """Features in which a part that holds but the remnant of a sound is like the part beside it.
+
+    ends: of the parts till now. More than half of a remnant is silent, but in no run of `shortest`, which
+    could be said to be silence: there is nothing in it to caption alone.
+    """
+    track, parts = track.copy(), [slice(*part) for part in pairwise([0, *ends])]
+    for i, part in enumerate(parts):
+        beside = [p for p in parts[max(0, i - 1) : i + 2] if p != part and not silent[p].all()]
+        if beside and silent[part].mean() > 0.5 and _longest_run(silent[part]) < shortest:
+            track[part] = track[beside[0]].mean(0)
+    return track
+
+
+def _longest_run(silent: Silent) -> int:
+    runs = np.flatnonzero(np.diff(silent, prepend=False, append=False)).reshape(-1, 2)
+    return int(np.diff(runs).max(initial=0))
+
+
 class _Pending:
     """The part of a recording that is heard but not cut yet."""
 
@@ -158,23 +182,31 @@ class _Pending:
         """Cuts the first `known` steps; gives, and forgets, the clips that end by step `until`."""
         if self.sums is None or not known:
             return
-        track = self._features(known)
         shortest = min(SHORTEST, (longest + 1) // 2)
+        swings = self._swings()
+        silent = swings[:known] <= max(SILENCE, min(FAINT, BESIDE * swings.max()))
+        track = self._features(swings[:known] <= SILENCE)
         ends = change_points(track, longest, shortest, PRICE)
+        if not np.array_equal(mended := without_remnants(track, silent, ends, shortest), track):
+            ends = change_points(mended, longest, shortest, PRICE)
         ends = [end for end in ends if end <= until]
         for first, last in pairwise([0, *ends]):
             waveform = self.samples[first * self.step : last * self.step].copy()
             start = (self.begin + first) * self.step
-            yield Clip(waveform, start / self.rate, (start + len(waveform)) / self.rate, self.source)
+            end, faint = start + len(waveform), bool(silent[first:last].all())
+            yield Clip(waveform, start / self.rate, end / self.rate, self.source, faint=faint)
         done = ends[-1]
         self.samples = self.samples[done * self.step :].copy()
         self.sums, self.weights = self.sums[done:].copy(), self.weights[done:].copy()
         self.begin += done
 
-    def _features(self, known: int) -> Array:
+    def _swings(self) -> Array:
+        """[T]: of each step, peak to peak."""
+        begins = range(0, len(self.samples), self.step)
+        return np.array([np.ptp(self.samples[begin : begin + self.step]) for begin in begins])
+
+    def _features(self, silent: Silent) -> Array:
         """[T, tags + 1]: mean squared differences are those of an average tag; silence differs from all."""
         assert self.sums is not None
-        logits = self.sums[:known] / self.weights[:known].clip(1e-6)
-        pieces = (self.samples[i * self.step : (i + 1) * self.step] for i in range(known))
-        silent = np.array([np.ptp(piece) <= SILENCE for piece in pieces], np.float32)
-        return np.concatenate([logits / logits.shape[1] ** 0.5, 100.0 * silent[:, None]], 1)
+        logits = self.sums[: len(silent)] / self.weights[: len(silent)].clip(1e-6)
+        return np.concatenate([logits / logits.shape[1] ** 0.5, MARK * silent[:, None]], 1, dtype=np.float32)
