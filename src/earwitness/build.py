@@ -27,6 +27,7 @@ from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
 from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
+from earwitness.decoding.tag_guide import TagGuide
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
 from earwitness.encoders.cached import CachedFrames
 from earwitness.encoders.ced import SIZES as CED_SIZES
@@ -89,6 +90,7 @@ def build_model(
         prompt=prompt(config.prompt),
         retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
         guide=build_guide(config.guide),
+        tag_guide=build_tag_guide(config.tag_guide, encoder, language_model),
         alignment=config.alignment,
         no_repeat_ngram=config.no_repeat_ngram,
         config=config,
@@ -180,6 +182,12 @@ def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:
     if config is None:
         return None
     return TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
+
+
+def build_tag_guide(weight: float, encoder: Any, language_model: Any) -> TagGuide | None:
+    if weight == 0:
+        return None
+    return TagGuide(encoder.tag_names, language_model.tokenizer, language_model.vocabulary_size, weight)
 
 
 def build_reranker(

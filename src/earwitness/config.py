@@ -59,6 +59,7 @@ class ModelConfig(Section):
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None
     guide: GuideConfig | None = None
+    tag_guide: float = Field(0.0, ge=0)  # how much words of the tags that are heard come more easily; 0: none
     alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
     no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
     rerank: RerankConfig | None = None

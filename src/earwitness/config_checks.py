@@ -101,10 +101,16 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
                 f"{name} has the slot <video>, for which fusion.kind must be one of "
                 f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear"
             )
-        if "<tags>" in text and (model.encoder.kind not in ("conv", "ced") or model.fidelity == "released"):
+        if "<tags>" in text and not _names_tags(model):
             yield f"{name} has the slot <tags>, which needs encoder.kind conv or ced and fidelity: paper"
+    if model.tag_guide and not _names_tags(model):
+        yield "tag_guide needs encoder.kind conv or ced and fidelity: paper"
     if "<captions>" in model.prompt:
         yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
+
+
+def _names_tags(model: ModelConfig) -> bool:
+    return model.encoder.kind in ("conv", "ced") and model.fidelity == "paper"
 
 
 TASK_DATA = {"tagging": ("scenes",), "language": ("text",), "captioning": ("scenes", "manifest")}

@@ -49,8 +49,9 @@ class AudioCaptioningModel(nn.Module):
     Each slot takes a built part. encoder: waveforms, lengths -> Embeds. vision: frames, counts -> Embeds, or
     None. fusion: audio Embeds, visual Embeds -> Embeds (default: the sound alone). adapter: Embeds -> Embeds.
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
-    guide: makes a logits processor from (mean audio embedding, token table), or None. alignment: weight of a
-    beam's alignment with the sound beside its mean log-probability (see decoding/alignment.py); 0: none.
+    guide: makes a logits processor from (mean audio embedding, token table), or None. tag_guide: makes one
+    from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
+    sound beside its mean log-probability (see decoding/alignment.py); 0: none.
     no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like.
     """
 
@@ -65,6 +66,7 @@ class AudioCaptioningModel(nn.Module):
         fusion: nn.Module | None = None,
         retrieval_prompt: Any = None,
         guide: Any = None,
+        tag_guide: Any = None,
         alignment: float = 0.0,
         no_repeat_ngram: int = 0,
         config: Any = None,
@@ -73,7 +75,7 @@ class AudioCaptioningModel(nn.Module):
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
-        self.alignment, self.no_repeat_ngram = alignment, no_repeat_ngram
+        self.tag_guide, self.alignment, self.no_repeat_ngram = tag_guide, alignment, no_repeat_ngram
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -184,9 +186,12 @@ class AudioCaptioningModel(nn.Module):
         h, _ = self.fuse(h_a, self.watch(video, h_a))  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
         prefix = self.prefixes(z_a, h_a, captions)[-1]  # [B, P, D_llm]
+        tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
         guides = []
         if self.guide and use_guide:
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
+        if self.tag_guide and use_guide:
+            guides.append(self.tag_guide.processor(tags))
         if self.no_repeat_ngram:
             decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
         choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
@@ -196,7 +201,6 @@ class AudioCaptioningModel(nn.Module):
         if choosing:
             rows = most_aligned(self.language_model, z_a.mean(), texts, scores, self.alignment)
             texts, scores = [texts[row] for row in rows.tolist()], scores[rows]
-        tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
         return Decoded(texts, scores, tags)
 
     @classmethod

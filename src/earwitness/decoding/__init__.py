@@ -11,6 +11,7 @@ __all__ = [
     "EncoderDecoderLanguageModel",
     "Prompt",
     "Reranker",
+    "TagGuide",
     "TokenGuide",
     "TokenGuideParameters",
     "normalise_caption",
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from earwitness.decoding.prompt import Prompt
     from earwitness.decoding.rerank import Reranker
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
+    from earwitness.decoding.tag_guide import TagGuide
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
 
 __getattr__, __dir__ = lazy_exports(
@@ -30,6 +32,7 @@ __getattr__, __dir__ = lazy_exports(
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
         "Reranker": "rerank",
+        "TagGuide": "tag_guide",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",
         "normalise_caption": "language_model",
