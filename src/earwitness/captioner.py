@@ -197,9 +197,9 @@ class Captioner:
                 places, batch = zip(*heard[first : first + batch_size])
                 for i, caption in zip(places, self._caption_batch(batch, decoding)):
                     captions[i] = caption
-            for caption in captions:
-                self.last = caption or self.last
-                yield caption
+            for made in captions:
+                self.last = made or self.last
+                yield made
 
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
         """Listen, watch, look up -> search -> choose -> correct."""

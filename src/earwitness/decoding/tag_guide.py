@@ -60,9 +60,11 @@ class TagGuide:
     def processor(self, probabilities: Tensor) -> TagGuideProcessor:
         """The logits processor for one batch of clips with tag probabilities [B, tags]."""
         self.names, self.stem_of = (x.to(probabilities.device) for x in (self.names, self.stem_of))
-        heard = probabilities.where(probabilities >= HEARD, 0.0)
-        stems = torch.stack([(row[:, None] * self.names).amax(0) for row in heard])  # [B, stems]
-        return TagGuideProcessor(self.weight * stems, self.stem_of)
+        change = probabilities.new_zeros(len(probabilities), self.names.shape[1])
+        for clip, row in enumerate(probabilities):
+            if (heard := row >= HEARD).any():
+                change[clip] = self.weight * (row[heard, None] * self.names[heard]).amax(0)
+        return TagGuideProcessor(change, self.stem_of)
 
 
 class TagGuideProcessor(LogitsProcessor):
