@@ -62,7 +62,7 @@ def caption(
     ] = False,
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is faster.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 16,
-    guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if it has them.")] = True,
+    guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if any.")] = True,
     frames: Annotated[
         bool, typer.Option("--frames", help="Insist on pictures: a model that watches sees them anyway.")
     ] = False,

@@ -48,32 +48,40 @@ class TagGuide:
             raise ValueError("a tag guide needs an encoder whose tags have names")
         self.weight = weight
         stems = [{_stem(word) for word in _WORD.findall(tag.lower())} - _VAGUE for tag in tags]
-        column = {stem: 1 + i for i, stem in enumerate(sorted(set().union(*stems)))}  # 0: no tag's word
-        self.names = torch.zeros(len(tags), 1 + len(column))
-        for row, own in enumerate(stems):
-            self.names[row, [column[stem] for stem in own]] = 1.0
-        self.stem_of = torch.zeros(vocabulary_size, dtype=torch.long)
+        forms: dict[str, list[int]] = {stem: [] for stem in sorted(set().union(*stems))}
         for token, i in tokenizer.get_vocab().items():
-            if (found := _FIRST_TOKEN.fullmatch(token)) and i < vocabulary_size:
-                self.stem_of[i] = column.get(_stem(found[1]), 0)
+            found = _FIRST_TOKEN.fullmatch(token)
+            if found and _stem(found[1]) in forms and i < vocabulary_size:
+                forms[_stem(found[1])].append(i)
+        self.names = torch.zeros(len(tags), vocabulary_size)  # 1: token i begins a word of tag t
+        for row, own in enumerate(stems):
+            self.names[row, [i for stem in own for i in forms[stem]]] = 1.0
+        # the tokens of the same stem as token i, as often as it takes to fill the row: [V, most]
+        most = max(map(len, forms.values()), default=1) or 1
+        self.kin = torch.arange(vocabulary_size)[:, None].repeat(1, most)
+        for own_forms in forms.values():
+            for i in own_forms:
+                self.kin[i, : len(own_forms)] = torch.tensor(own_forms)
 
     def processor(self, probabilities: Tensor) -> TagGuideProcessor:
         """The logits processor for one batch of clips with tag probabilities [B, tags]."""
-        self.names, self.stem_of = (x.to(probabilities.device) for x in (self.names, self.stem_of))
+        self.names, self.kin = (x.to(probabilities.device) for x in (self.names, self.kin))
         change = probabilities.new_zeros(len(probabilities), self.names.shape[1])
         for clip, row in enumerate(probabilities):
             if (heard := row >= HEARD).any():
                 change[clip] = self.weight * (row[heard, None] * self.names[heard]).amax(0)
-        return TagGuideProcessor(change, self.stem_of)
+        return TagGuideProcessor(change, self.kin)
 
 
 class TagGuideProcessor(LogitsProcessor):
-    """change: [B, stems], of which the first is 0. stem_of: [V]. Rows are batch x beams, as TokenGuide's."""
+    """change: [B, V]. kin: [V, n], tokens that are said with a token. Rows are batch x beams."""
 
-    def __init__(self, change: Tensor, stem_of: Tensor) -> None:
-        self.change, self.stem_of = change, stem_of
+    def __init__(self, change: Tensor, kin: Tensor) -> None:
+        self.change, self.kin = change, kin
+        self._rows = change
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
-        change = self.change.repeat_interleave(len(scores) // len(self.change), 0)
-        change = change.scatter(1, self.stem_of[input_ids], 0.0)  # what is said needs no help
-        return scores + change[:, self.stem_of].to(scores.dtype)
+        if len(self._rows) != len(scores):
+            self._rows = self.change.repeat_interleave(len(scores) // len(self.change), 0)
+        said = self.kin[input_ids].flatten(1)  # [rows, L n]: what is said needs no help
+        return (scores + self._rows.to(scores.dtype)).scatter(1, said, scores.gather(1, said))
