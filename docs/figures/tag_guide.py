@@ -1,4 +1,4 @@
-"""What the built-in model's tag head hears in three sounds, and what is said of them at three weights of it."""
+"""What the built-in model hears in three sounds by its tag head, and says of them at three weights of it."""
 
 import matplotlib.pyplot as plt
 import torch
