@@ -214,4 +214,6 @@ def test_the_embedded_default_preset_is_valid():
         "rare",
         "longer",
         "plain",
+        "timbre",
+        "settled",
     ]
