@@ -28,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from earwitness.decoding.beam_cache import share_prefix
 from earwitness.decoding.packing import hidden_from_each_other, pack_right, stack_rows
 from earwitness.embeds import Embeds, length_mask
 
@@ -244,8 +245,8 @@ class CausalLanguageModel(LanguageModel):
         embeddings = prefix.values.to(self.token_table.dtype)
         inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": prefix.mask.long()}
         if rows > 1 and embeddings.shape[1] > 1:
-            # generate() would compute the prefix once for every beam. Compute it once for every clip and copy
-            # its keys and values; the last position is left to generate(), which needs its logits.
+            # generate() would compute the prefix once for every beam. Compute it once for every clip; the
+            # last position is left to generate(), which needs its logits.
             cache = DynamicCache(config=self.model.config)
             self.model.base_model(
                 inputs_embeds=embeddings[:, :-1],
@@ -254,6 +255,6 @@ class CausalLanguageModel(LanguageModel):
                 past_key_values=cache,
                 use_cache=True,
             )
-            cache.batch_repeat_interleave(rows)
+            share_prefix(cache, rows)
             inputs["past_key_values"] = cache
         return inputs
