@@ -36,6 +36,27 @@ def test_captions_in_common_batches_are_those_of_each_clip_alone(captioner, clip
     assert metrics.batch_clips.sum == 2 * len(clips) and sum(metrics.batch_clips.counts) < 2 * len(clips)
 
 
+def test_the_model_keeps_its_cores_whatever_other_threads_set(captioner, clips, monkeypatch) -> None:
+    cores, listen = [], captioner.model.listen
+
+    def counting(sound):
+        cores.append(torch.get_num_threads())
+        return listen(sound)
+
+    monkeypatch.setattr(captioner.model, "listen", counting)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with (
+            SharedModel(captioner.model, 4, Metrics()) as shared,
+            ThreadPoolExecutor(1, "", torch.set_num_threads, (1,)) as threads,
+        ):
+            threads.submit(shared.listen, sound_of(clips, CPU)).result()
+    finally:
+        torch.set_num_threads(before)
+    assert set(cores) == {3}
+
+
 def test_listening_is_the_models(captioner, clips) -> None:
     sound = sound_of(clips, CPU)
     with torch.inference_mode():

@@ -17,18 +17,21 @@ class Batcher:
     run(key, items) -> answers, in the same order; called by one thread, with at most `size` items of one key.
     A batch goes as soon as it is full and the thread is free, or `patience` seconds later. Askers take turns,
     one item each: whoever asks a thousand things delays whoever asks one by a batch. What `run` raises, all
-    in its batch raise.
+    in its batch raise. begin: what that thread does first, before anybody may ask.
     """
 
-    def __init__(self, run: Run, size: int = 16, patience: float = 0.005) -> None:
-        self.run, self.size, self.patience = run, size, patience
+    def __init__(
+        self, run: Run, size: int = 16, patience: float = 0.005, begin: Callable[[], object] = lambda: None
+    ) -> None:
+        self.run, self.size, self.patience, self.begin = run, size, patience, begin
         self._waiting: dict[tuple[Hashable, object], deque[tuple[Any, Future[Any]]]] = {}
         self._count, self._open = 0, True
-        self._news = threading.Condition()
+        self._news, self._begun = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="earwitness-model", daemon=True)
 
     def __enter__(self) -> Batcher:
         self._thread.start()
+        self._begun.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,6 +53,10 @@ class Batcher:
         return [future.result() for future in futures]
 
     def _work(self) -> None:
+        try:
+            self.begin()
+        finally:
+            self._begun.set()
         while batch := self._next_batch():
             key, items, futures = batch
             try:

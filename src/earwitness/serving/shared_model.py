@@ -32,7 +32,9 @@ class SharedModel:
 
     def __init__(self, model: AudioCaptioningModel, batch_size: int, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
-        self._batcher = Batcher(self._run, batch_size)
+        # A thread computes with as many cores as were last set anywhere when it first asks torch. The threads
+        # that serve requests set one, so the model's own has to ask before them.
+        self._batcher = Batcher(self._run, batch_size, begin=torch.get_num_threads)
 
     def __enter__(self) -> SharedModel:
         self._batcher.__enter__()
