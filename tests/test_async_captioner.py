@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +104,30 @@ def test_notebooks_show_what_the_captioner_is_and_its_last_caption(tiny_model, c
     assert captions[1]._repr_html_() in captioner._repr_html_()
     next(captioner.timeline(tmp_path / "a.wav", 0.4))
     assert "a.wav" in captioner._repr_html_()
+
+
+THREADS = """
+import os, time
+import earwitness.captioner
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before, captioner = threads(), earwitness.captioner.Captioner.from_pretrained()
+for _ in range(50):
+    if threads() == before:
+        break
+    time.sleep(0.1)
+print(before, threads())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_loading_leaves_no_helpers_beside_those_of_the_thread_that_captions():
+    """OpenMP's sleep after each operation once there are more of them than cores."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=environment, check=True, capture_output=True, text=True
+    )
+    before, after = map(int, done.stdout.split())
+    assert after == before

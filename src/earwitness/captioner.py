@@ -21,7 +21,7 @@ from earwitness.captions import Caption, merge_neighbours, top_tags
 from earwitness.checkpoint import WEIGHTS, CheckpointError
 from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
 from earwitness.decoding.language_model import normalise_caption
-from earwitness.devices import resolve_device, torch_dtype
+from earwitness.devices import made_aside, resolve_device, torch_dtype
 from earwitness.media import MediaError
 from earwitness.model import AudioCaptioningModel, Decoded
 from earwitness.progress import Progress, seconds_declared, told
@@ -86,7 +86,8 @@ class Captioner:
                 f"this installation lacks the default model ({DEFAULT / WEIGHTS}): "
                 "install the package again, or name a checkpoint folder"
             )
-        model = AudioCaptioningModel.from_pretrained(str(name_or_path or DEFAULT)).to(resolve_device(device))
+        name, device = str(name_or_path or DEFAULT), resolve_device(device)
+        model = made_aside(lambda: AudioCaptioningModel.from_pretrained(name).to(device))
         model.language_model.to(torch_dtype(dtype, model.device))
         return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
 

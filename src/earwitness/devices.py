@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's mallopt
 
@@ -23,6 +28,17 @@ def torch_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f"unknown dtype {dtype!r}: choose auto, float32, bfloat16 or float16")
     return found
+
+
+def made_aside(make: Callable[[], T]) -> T:
+    """make(), called by a thread that ends with it.
+
+    OpenMP keeps a team of helpers for each thread that ever computed. Once there are more of them than cores
+    they sleep after every operation: a model would take a third longer in any thread but the one that it was
+    loaded in (docs/LOG.md).
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="earwitness") as thread:
+        return thread.submit(make).result()
 
 
 def keep_freed_memory() -> None:
