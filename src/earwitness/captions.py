@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import html
 import io
 import re
 import wave
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 MAX_TAGS, MIN_TAG = 5, 0.2  # tags told: at most five, from this probability on
 
@@ -60,7 +62,7 @@ def is_speech_tag(name: str) -> bool:
 
 def top_tags(tags: Iterable[tuple[str, float]], most: int = MAX_TAGS, least: float = MIN_TAG) -> Tags:
     """The most probable tags, at most `most`, of probability `least` at least; the first one always."""
-    ranked = sorted(tags, key=lambda tag: -tag[1])[:most]
+    ranked = heapq.nlargest(most, tags, key=itemgetter(1))
     return tuple(tag for i, tag in enumerate(ranked) if i == 0 or tag[1] >= least)
 
 

@@ -107,16 +107,19 @@ def change_points(track: Array, longest: int, shortest: int, price: float) -> li
         return [total]
     sums = np.concatenate([np.zeros((1, track.shape[1])), np.cumsum(track, 0, dtype=np.float64)])
     squares = np.concatenate([[0.0], np.cumsum(np.square(track, dtype=np.float64).sum(1))])
+    lengths, stops = np.arange(longest, shortest - 1, -1), np.arange(total + 1)[:, None]
+    begins = (stops - lengths).clip(0)  # [T + 1, lengths]
     products = sums @ sums.T
     norms = products.diagonal()
+    between = norms[stops] + norms[begins] - 2 * products[stops, begins]
+    costs = squares[stops] - squares[begins] - between / lengths + price
+    costs[stops < lengths] = np.inf
     best, previous = np.full(total + 1, np.inf), np.zeros(total + 1, np.int64)
     best[0] = 0.0
     for end in range(shortest, total + 1):
-        begins = np.arange(max(0, end - longest), end - shortest + 1)
-        between = norms[end] + norms[begins] - 2 * products[end, begins]
-        costs = best[begins] + squares[end] - squares[begins] - between / (end - begins)
-        previous[end] = begins[costs.argmin()]
-        best[end] = costs.min() + price
+        totals = best[begins[end]] + costs[end]
+        chosen = totals.argmin()
+        best[end], previous[end] = totals[chosen], begins[end, chosen]
     ends = [total]
     while previous[ends[-1]]:
         ends.append(int(previous[ends[-1]]))
