@@ -12,7 +12,7 @@ import torch
 
 T = TypeVar("T")
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's mallopt
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's mallopt
 
 
 def resolve_device(device: str) -> str:
@@ -45,7 +45,8 @@ def keep_freed_memory() -> None:
     """Tells glibc to keep freed blocks instead of returning them to the kernel; elsewhere it does nothing.
 
     For a process that is about models alone: each batch allocates the same hundreds of megabytes again, and
-    without this every page is faulted in anew (times: docs/LOG.md).
+    without this every page is faulted in anew. All threads take from one heap, so that what one has freed
+    another can use (times and megabytes: docs/LOG.md).
     """
     if sys.platform != "linux":
         return
@@ -54,4 +55,5 @@ def keep_freed_memory() -> None:
     except OSError:
         return
     libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_ARENA_MAX, 1)
     libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
