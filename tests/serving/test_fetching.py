@@ -7,11 +7,13 @@ import contextlib
 import os
 import socket
 import socketserver
+import ssl
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from pydantic import HttpUrl
@@ -23,7 +25,13 @@ from .conftest import LIMITS, Client, noise, serving, wait_until, wav
 
 GOOD = wav(noise(1.0))
 PUBLIC = "93.184.215.14"
-NAMES = {"sounds.example": [PUBLIC], "inside.example": ["10.0.0.7"], "both.example": [PUBLIC, "127.0.0.1"]}
+NAMES = {
+    "sounds.example": [PUBLIC],
+    "sounds2.example": [PUBLIC],
+    "inside.example": ["10.0.0.7"],
+    "both.example": [PUBLIC, "127.0.0.1"],
+}
+CERTIFICATE = Path(__file__).with_name("sounds.example.pem")
 
 
 def answered(content: bytes, status: str = "200 OK", *headers: str) -> bytes:
@@ -108,6 +116,12 @@ class Host(socketserver.StreamRequestHandler):
             self.wfile.write(page) if isinstance(page, bytes) else page(self.connection)
 
 
+class SecureHost(Host):
+    def setup(self) -> None:
+        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+
 @pytest.fixture
 def internet() -> Iterator[Internet]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Host) as host:
@@ -137,6 +151,36 @@ def test_the_address_that_was_checked_is_the_one_connected_to(internet) -> None:
     internet.fetch("https://sounds.example:8443/dog.wav")
     assert internet.looked_up == ["sounds.example"]
     assert internet.connected == [(PUBLIC, 8443, "sounds.example")]
+
+
+@dataclass
+class SecureInternet(Internet):
+    """The same, of a host with a certificate for sounds.example that nobody has signed but itself."""
+
+    async def connect(self, address: str, port: int, secure_host: str | None):
+        self.connected.append((address, port, secure_host))
+        return await connect("127.0.0.1", self.port, secure_host)
+
+
+@pytest.fixture
+def secure_internet() -> Iterator[SecureInternet]:
+    """Its certificate: openssl req -x509 -newkey ec -nodes -days 36500, 2026-11-21."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), SecureHost) as host:
+        host.context, host.daemon_threads, host.block_on_close = context, True, False
+        threading.Thread(target=host.serve_forever, args=(0.02,), daemon=True).start()
+        yield SecureInternet(host.server_address[1])
+        host.shutdown()
+
+
+def test_a_host_shows_a_certificate_of_its_own_from_who_is_trusted(secure_internet, monkeypatch) -> None:
+    with pytest.raises(Refused, match="certificate verify failed"):
+        secure_internet.fetch("https://sounds.example/dog.wav")
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))  # now it is trusted
+    assert secure_internet.fetch("https://sounds.example/dog.wav") == GOOD
+    with pytest.raises(Refused, match="not valid for 'sounds2.example'"):
+        secure_internet.fetch("https://sounds2.example/dog.wav")
 
 
 @pytest.mark.parametrize(

@@ -216,4 +216,6 @@ def test_the_embedded_default_preset_is_valid():
         "plain",
         "timbre",
         "settled",
+        "hearing",
+        "telling",
     ]
