@@ -61,7 +61,7 @@ def caption(
         bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
     ] = False,
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is faster.")] = 3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 24,
     guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if any.")] = True,
     frames: Annotated[
         bool, typer.Option("--frames", help="Insist on pictures: a model that watches sees them anyway.")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from earwitness.embeds import Embeds, length_mask
 from earwitness.features import N_MELS, frame_counts, log_mel
@@ -43,11 +45,20 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """x [B, C, bands, T], mask [B, T] or None when nothing is padded."""
-        x = torch.relu_(self.norm(self.conv(x)))
+        x = torch.relu_(self._normalised(x))
         if mask is not None:
             mask = mask[:, :: self.stride]
             x = x * mask[:, None, None]
         return x, mask
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        conv, norm = self.conv, self.norm
+        if self.training or torch.is_grad_enabled():
+            return norm(conv(x))
+        # A norm at rest scales and shifts: the convolution does both in its own pass over the memory.
+        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+        weight, bias = fuse_conv_bn_weights(conv.weight, None, *statistics)
+        return F.conv2d(x, weight, bias, conv.stride, conv.padding)
 
 
 class Stage(nn.Module):
