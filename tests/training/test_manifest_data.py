@@ -277,6 +277,13 @@ def test_zero_3_is_refused_from_a_file_too_and_the_example_is_not(tmp_path, clip
     preflight._check_deepspeed("here", str(example))
 
 
+def test_deepspeed_that_no_recipe_names_is_refused(clip_recipe, tmp_path, monkeypatch):
+    """As `accelerate launch --use_deepspeed` would have it: nothing could look at its configuration."""
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match=r"start with torchrun.*stages\.\*\.trainer\.deepspeed"):
+        run_module.train(Preset.model_validate(clip_recipe()), tmp_path / "out")
+
+
 WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}
 UNSEEN: dict[str, tuple[Any, str]] = {  # the video of row 1 -> what is said
     "none": (None, "losses.ot_alignment needs pictures, but no row has a `video` in .*manifest.jsonl"),

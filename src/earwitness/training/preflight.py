@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ def chosen(preset: Preset) -> list[tuple[int, Stage]]:
 def _check_trainer_keys(preset: Preset) -> None:
     """And their values, which TrainingArguments judges, for the stages that are to run."""
     known = {field.name for field in fields(TrainingArguments)} - {"output_dir"}
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise ConfigError(
+            "accelerate has switched DeepSpeed on: start with torchrun, and name its configuration in "
+            "stages.*.trainer.deepspeed, where it is checked"
+        )
     for number, stage in chosen(preset):
         for key in stage.trainer:
             place = f"stages.{number}.trainer.{key}"
