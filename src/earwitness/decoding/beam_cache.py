@@ -52,9 +52,11 @@ def share_prefix(cache: DynamicCache, beams: int) -> None:
     Layers that keep more than keys and values, or not all of them (sliding windows), are repeated as they
     are.
     """
-    for i, layer in enumerate(cache.layers):
-        if type(layer) is DynamicLayer and layer.get_seq_length():
-            cache.layers[i] = BeamLayer(layer.keys, layer.values, beams)
+    layers: list[Any] = cache.layers
+    for i, layer in enumerate(layers):
+        plain = type(layer) is DynamicLayer
+        if plain and layer.get_seq_length():
+            layers[i] = BeamLayer(layer.keys, layer.values, beams)
         else:
             layer.batch_repeat_interleave(beams)
 

@@ -56,8 +56,9 @@ class ConvUnit(nn.Module):
         if self.training or torch.is_grad_enabled():
             return norm(conv(x))
         # A norm at rest scales and shifts: the convolution does both in its own pass over the memory.
-        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        weight, bias = fuse_conv_bn_weights(conv.weight, None, *statistics)
+        assert norm.running_mean is not None and norm.running_var is not None
+        statistics = norm.running_mean, norm.running_var, norm.eps
+        weight, bias = fuse_conv_bn_weights(conv.weight, None, *statistics, norm.weight, norm.bias)
         return F.conv2d(x, weight, bias, conv.stride, conv.padding)
 
 
