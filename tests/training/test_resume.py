@@ -20,6 +20,7 @@ from earwitness.checkpoint import load_checkpoint
 from earwitness.config import ConfigError, ModelConfig, Preset
 from earwitness.training.callbacks import DiskFullError, Seal, WorkerLostError, check_room
 from earwitness.training.run import train
+from earwitness.training.stage_trainer import StageTrainer
 
 EVERYTHING = {"mixup": 0.4, "spec_augment": True, "epochs": 3}
 
@@ -92,7 +93,7 @@ def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_pat
     whole, bereft = tmp_path / "whole", tmp_path / "bereft"
 
     def lose() -> None:
-        with pytest.raises(WorkerLostError, match=r"was lost \(.*Killed.*give the same command again"):
+        with pytest.raises(WorkerLostError, match=r"was lost \(DataLoader worker.*give the same command again"):
             train(Preset.model_validate(data), bereft)
 
     assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), whole))) == [0]
@@ -106,6 +107,18 @@ def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_pat
     assert not (bereft / "0-train" / "done.json").exists()
     assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), bereft))) == [0]
     same_run(whole, bereft, runs)
+
+
+def test_a_run_that_fails_ends_with_its_workers(clip_recipe, runs, tmp_path, monkeypatch):
+    """They live through SIGTERM, which is how Python ends them while the error still holds their loader."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(StageTrainer, "training_step", fail)
+    process = runs.fork(lambda: train(Preset.model_validate(clip_recipe(workers=2)), tmp_path / "out"))
+    process.join(30)
+    assert runs.finish(process) == [1]
 
 
 def test_a_full_disk_is_named(clip_recipe, tmp_path):

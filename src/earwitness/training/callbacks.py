@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,7 @@ class StopOnSignal(TrainerCallback):
     def spare(loader: DataLoader) -> DataLoader:
         """Lets a loader's workers live through a SIGTERM to all: its batches are still needed."""
         before = loader.worker_init_fn
+        Finalize(None, _end_children, exitpriority=0)
 
         def begin(worker: int) -> None:
             if before:
@@ -130,6 +133,15 @@ class StopOnSignal(TrainerCallback):
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
+
+
+def _end_children() -> None:
+    """As this process ends: Python would send them SIGTERM, which they live through, and wait for ever."""
+    if hasattr(signal, "SIGCHLD"):  # torch's handler would call their end an error
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 class Stopped(RuntimeError):
