@@ -93,7 +93,8 @@ def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_pat
     whole, bereft = tmp_path / "whole", tmp_path / "bereft"
 
     def lose() -> None:
-        with pytest.raises(WorkerLostError, match=r"was lost \(DataLoader worker.*give the same command again"):
+        said = r"was lost \(DataLoader worker.*give the same command again"
+        with pytest.raises(WorkerLostError, match=said):
             train(Preset.model_validate(data), bereft)
 
     assert runs.finish(runs.fork(lambda: train(Preset.model_validate(data), whole))) == [0]
