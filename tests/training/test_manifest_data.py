@@ -282,6 +282,9 @@ def test_deepspeed_that_no_recipe_names_is_refused(clip_recipe, tmp_path, monkey
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(ConfigError, match=r"start with torchrun.*stages\.\*\.trainer\.deepspeed"):
         run_module.train(Preset.model_validate(clip_recipe()), tmp_path / "out")
+    monkeypatch.setattr(preflight, "training_arguments", lambda *_: None)  # which want it installed
+    named = clip_recipe(trainer={"deepspeed": {"zero_optimization": {"stage": 2}}})
+    preflight._check_trainer_keys(Preset.model_validate(named))
 
 
 WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}

@@ -72,7 +72,8 @@ def chosen(preset: Preset) -> list[tuple[int, Stage]]:
 def _check_trainer_keys(preset: Preset) -> None:
     """And their values, which TrainingArguments judges, for the stages that are to run."""
     known = {field.name for field in fields(TrainingArguments)} - {"output_dir"}
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+    named = any("deepspeed" in stage.trainer for _, stage in chosen(preset))  # transformers sets it then
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true" and not named:
         raise ConfigError(
             "accelerate has switched DeepSpeed on: start with torchrun, and name its configuration in "
             "stages.*.trainer.deepspeed, where it is checked"
