@@ -49,6 +49,28 @@ def test_token_value_equals_golden_whatever_the_padding(i: int, padding: float) 
     assert divergence.item() == pytest.approx(GOLDEN["cs/token"][i], abs=1e-9)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_rows_at_a_time_equal_all_pairs_at_once(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.losses.cauchy_schwarz.ROWS", rows)
+    generator = torch.Generator().manual_seed(0)
+    x = (30 * torch.randn(2, 7, 3, generator=generator, dtype=torch.float64)).requires_grad_()
+    y = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    x_mask, y_mask = torch.ones(2, 7, dtype=torch.bool), torch.ones(2, 5, dtype=torch.bool)
+    x_mask[0, :3] = y_mask[1, 4:] = False  # the first rows of a clip may all be padding
+
+    def log_sum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        distances = (a[:, None] - b[None]).square().sum(-1)
+        return (-distances / 8).flatten().logsumexp(0)
+
+    pairs = [(x[i, x_mask[i]], y[i, y_mask[i]]) for i in range(2)]
+    wanted = torch.stack([(log_sum(a, a) + log_sum(b, b)) / 2 - log_sum(a, b) for a, b in pairs]).mean()
+    found = token_cauchy_schwarz(x, y, 2.0, x_mask=x_mask, y_mask=y_mask)
+    torch.testing.assert_close(found, wanted)
+    gradients = zip(torch.autograd.grad(found, (x, y)), torch.autograd.grad(wanted, (x, y)))
+    for gradient, reference in gradients:
+        torch.testing.assert_close(gradient, reference)
+
+
 @pytest.mark.parametrize("i", range(4))
 def test_wide_embeddings_stay_finite_in_fp32(i: int) -> None:
     audio = golden("hd/a").requires_grad_()

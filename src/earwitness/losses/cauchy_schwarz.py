@@ -13,10 +13,14 @@ alone) and too large for another (the loss then sees the means alone).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+ROWS = 512  # of a kernel matrix at once
+MEDIAN_POINTS = 2048  # of a sample that its median distance is taken over
 
 Bandwidth = float | Tensor | Literal["median"]
 _NEVER = float("-inf")
@@ -76,13 +80,11 @@ def _divergences(x: Tensor, y: Tensor, sigma: Bandwidth, x_mask: Tensor, y_mask:
         # Distances do not change when all points move; a shift to the common centre spares rounding.
         centre = _centre(x, y, x_mask, y_mask)
         x, y = x - centre, y - centre
-        distances = [_squared_distances(*pair) for pair in ((x, y), (x, x), (y, y))]
-        pairs = [
-            u[:, :, None] & v[:, None, :] for u, v in ((x_mask, y_mask), (x_mask, x_mask), (y_mask, y_mask))
-        ]
         if isinstance(sigma, str):
-            sigma = _median_distance(distances, pairs)[:, None, None]
-        cross, own_x, own_y = (_log_kernel_sum(d, p, sigma) for d, p in zip(distances, pairs))
+            sigma = _median_distance(x, y, x_mask, y_mask)
+        sigma = torch.as_tensor(sigma, dtype=precision, device=x.device).expand(len(x))
+        cross = log_kernel_sum(x, y, sigma, x_mask, y_mask)
+        own_x, own_y = (log_kernel_sum(u, u, sigma, m, m) for u, m in ((x, x_mask), (y, y_mask)))
         return (own_x + own_y) / 2 - cross
 
 
@@ -92,20 +94,68 @@ def _centre(x: Tensor, y: Tensor, x_mask: Tensor, y_mask: Tensor) -> Tensor:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """[B, N, D], [B, M, D] -> [B, N, M], without the [B, N, M, D] difference; smooth at distance 0."""
+    """[B, N, D], [B, M, D] -> [B, N, M], without the [B, N, M, D] difference."""
     squared = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]
-    return (squared - 2.0 * x @ y.mT).clamp(min=0.0)
+    return torch.baddbmm(squared, x, y.mT, alpha=-2.0).clamp_(min=0.0)
 
 
-def _log_kernel_sum(distances: Tensor, pairs: Tensor, sigma: float | Tensor) -> Tensor:
-    exponents = -distances / (2.0 * sigma**2)
-    return exponents.masked_fill(~pairs, _NEVER).flatten(1).logsumexp(1)
+def log_kernel_sum(x: Tensor, y: Tensor, sigma: Tensor, x_mask: Tensor, y_mask: Tensor) -> Tensor:
+    """log sum_ij k(x_i, y_j) of each clip, [B]. x: [B, N, D]. y: [B, M, D]. sigma: [B], without gradient.
+
+    Rows of kernels are made ROWS at a time and thrown away, so memory grows with N + M and not with N x M:
+    a sum's gradient is known but for its scale as soon as the sum is, so it is gathered on the way.
+    """
+    value: Tensor = _LogKernelSum.apply(x, y, sigma, x_mask, y_mask)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _LogKernelSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, y: Tensor, sigma: Tensor, x_mask: Tensor, y_mask: Tensor
+    ) -> Tensor:
+        alike = x is y  # then each pair is met twice and one side's gradient is the other's
+        wanted = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
+        precision = 1 / sigma[:, None, None].square()
+        largest = x.new_full((len(x), 1, 1), torch.finfo(x.dtype).min)
+        total = torch.zeros_like(largest)
+        grad_x = torch.zeros_like(x) if wanted[0] else None
+        grad_y = torch.zeros_like(y) if wanted[1] and not alike else None
+        for first in range(0, x.shape[1], ROWS):
+            rows = slice(first, first + ROWS)
+            part = x[:, rows]
+            exponents = _squared_distances(part, y).mul_(-0.5 * precision)
+            exponents.masked_fill_(~(x_mask[:, rows, None] & y_mask[:, None]), _NEVER)
+            before, largest = largest, torch.maximum(largest, exponents.amax((1, 2), keepdim=True))
+            shrunk = (before - largest).exp()
+            kernels = exponents.sub_(largest).exp_()  # [B, ROWS, M]
+            total = total * shrunk + kernels.sum((1, 2), keepdim=True)
+            if grad_x is not None:
+                grad_x[:, :first] *= shrunk
+                grad_x[:, rows] = kernels @ y - kernels.sum(2, keepdim=True) * part
+            if grad_y is not None:
+                grad_y *= shrunk
+                grad_y += kernels.mT @ part - kernels.sum(1)[..., None] * y
+        scale = (2 if alike else 1) * precision / total
+        ctx.gradients = [g if g is None else g * scale for g in (grad_x, grad_y)]  # type: ignore[attr-defined]
+        return (largest + total.log()).flatten()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scale = upstream[:, None, None]
+        return *(g if g is None else g * scale for g in ctx.gradients), None, None, None
 
 
 @torch.no_grad()
-def _median_distance(distances: list[Tensor], pairs: list[Tensor]) -> Tensor:
-    """Median over the pairs of different points, [B]; the diagonals (each point with itself) stay out."""
-    cross, *own = (d.masked_fill(~p, torch.nan) for d, p in zip(distances, pairs))
-    upper = [d[:, *torch.triu_indices(d.shape[1], d.shape[1], 1, device=d.device)] for d in own]
-    pooled = torch.cat([cross.flatten(1), *upper], 1)
-    return pooled.nanmedian(1).values.sqrt().clamp(min=torch.finfo(pooled.dtype).eps)
+def _median_distance(x: Tensor, y: Tensor, x_mask: Tensor, y_mask: Tensor) -> Tensor:
+    """Median distance between different points of the two samples, [B], of at most MEDIAN_POINTS of each."""
+    (x, x_mask), (y, y_mask) = (
+        (u[:, :: (step := -(-u.shape[1] // MEDIAN_POINTS))], m[:, ::step])
+        for u, m in ((x, x_mask), (y, y_mask))
+    )
+    both, counted = torch.cat([x, y], 1), torch.cat([x_mask, y_mask], 1)
+    upper = torch.triu_indices(both.shape[1], both.shape[1], 1, device=x.device)
+    pairs = (counted[:, :, None] & counted[:, None])[:, *upper]
+    pooled = _squared_distances(both, both)[:, *upper].masked_fill(~pairs, torch.nan)
+    return pooled.nanmedian(1).values.sqrt().clamp(min=torch.finfo(x.dtype).eps)
