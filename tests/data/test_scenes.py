@@ -126,6 +126,26 @@ def test_each_part_of_the_channel_does_what_it_says(bank, tag_set):
     scene.channel = Channel(compression=0.5)
     squeezed, _ = render_mel([scene], bank, len(tag_set.names))
     assert squeezed.amax(1).std() < 0.6 * clean.amax(1).std()
+    roughness = lambda mel: mel.diff().abs().mean()  # noqa: E731
+    scene.channel = Channel(noise_db=-10)
+    plain, _ = render_mel([scene], bank, len(tag_set.names))
+    scene.channel = Channel(noise_db=-10, blur=1.0)
+    smooth, _ = render_mel([scene], bank, len(tag_set.names))
+    scene.channel = Channel(noise_db=-10, grain=3.0)
+    rough, _ = render_mel([scene], bank, len(tag_set.names))
+    assert roughness(smooth) < 0.7 * roughness(plain) and roughness(rough) > 1.1 * roughness(plain)
+    assert (smooth - plain).mean().abs() < 0.5 and (rough - plain).mean().abs() < 0.5
+
+
+def test_a_recording_leans_towards_the_colour_of_others_of_its_label(bank, tag_set):
+    c = composer(bank, tag_set, augment=1.0)
+    label = max(c.by_group, key=lambda name: len(c.by_group[name]))
+    first, *others = (group[0] for group in c.by_group[label])
+    leaning = np.mean([c._timbre(np.random.default_rng(i), label, first) for i in range(400)], 0)
+    wanted = np.mean([bank.colour[other] - bank.colour[first] for other in (first, *others)], 0)
+    # half of the draws lean, by 0.4 on average
+    assert np.corrcoef(leaning, wanted)[0, 1] > 0.5 and np.abs(leaning - 0.2 * wanted).max() < 1.0
+    assert bank.colour.shape == (len(bank.recordings), 64) and np.abs(bank.colour).max() <= 12
 
 
 def test_rendering_is_deterministic_and_a_scene_alone_equals_a_scene_in_a_batch(bank, tag_set):
@@ -144,7 +164,7 @@ def test_spec_augment_masks_a_bounded_part(bank, tag_set):
     mel = torch.randn(4, 64, 300)
     masked = spec_augment(mel, seed=1)
     share = (masked != mel).float().mean((1, 2))
-    assert (share > 0).all() and (share < 2 * 40 / 300 + 2 * 8 / 64).all()
+    assert (share > 0).all() and (share < 2 * 40 / 300 + 2 * 12 / 64).all()
     assert torch.equal(masked, spec_augment(mel, seed=1))
 
 

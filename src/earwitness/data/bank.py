@@ -11,6 +11,7 @@ import hashlib
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,17 @@ class Bank:
         tensors = load_file(file)
         kept = [r for r, ok in zip(recordings, tensors.pop("kept").tolist()) if ok]
         return cls(folder, kept, tensors)
+
+    @cached_property
+    def colour(self) -> np.ndarray:
+        """float32 [recordings, 64]: the mean spectrum of each, in dB, smoothed, relative to its own level."""
+        smooth = np.ones(9) / 9
+        rows = []
+        for first, count in zip(self.start.tolist(), self.length.tolist()):
+            mean = self.frames[first : first + count].float().mean(0).numpy()
+            mean = np.convolve(np.pad(mean, 4, mode="edge"), smooth, mode="valid")
+            rows.append((mean - mean.mean()).clip(-12.0, 12.0))
+        return np.stack(rows).astype(np.float32)
 
     @staticmethod
     def _decode(folder: Path, recordings: list[Recording], workers: int) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """One planned scene as a waveform: the same plan that `render.py` turns into a spectrogram.
 
 A waveform has phases, so levels agree with the spectrogram form on average and not to the decibel; a shift
-in mel bins and a change of rate both become a change of speed.
+in mel bins and a change of rate both become a change of speed. Blur and grain stand for what codecs do to a
+spectrogram and are left to them.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from earwitness.data.bank import Bank
@@ -101,6 +102,13 @@ def render_mel(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 1
     return mel.transpose(1, 2), targets
 
 
+def _grain(power: Tensor, seed: int) -> Tensor:
+    """Decibels by which the power of noise swings: wide mel bands hold more FFT bins and swing less."""
+    generator = torch.Generator(device=power.device).manual_seed(seed)
+    swing = torch.linspace(5.0, 2.0, N_MELS, device=power.device)
+    return torch.randn(power.shape, generator=generator, device=power.device).mul_(swing)
+
+
 def _add_reverb(
     mix: Tensor, scenes: list[Scene], placed: list, power: Tensor, target: Tensor, number: Tensor
 ) -> Tensor:
@@ -110,7 +118,9 @@ def _add_reverb(
     wetness = torch.tensor([10 ** (p.wet / 10) for p in placed], device=mix.device)[number]
     wet = torch.zeros_like(mix).view(-1, N_MELS).index_add_(0, target, power * wetness[:, None]).view_as(mix)
     seconds = torch.tensor([scenes[i].channel.reverb_seconds for i in rooms], device=mix.device)
-    return mix.index_add(0, torch.tensor(rooms, device=mix.device), _decay(wet[rooms], seconds))
+    tail = _decay(wet[rooms], seconds)  # of many echoes, so it swings as noise does
+    tail.mul_(_power(_grain(tail, scenes[0].seed + 1)))
+    return mix.index_add(0, torch.tensor(rooms, device=mix.device), tail)
 
 
 def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
@@ -118,16 +128,13 @@ def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
     device = power.device
     stack = lambda f: torch.tensor([f(s.channel) for s in scenes], dtype=torch.float32, device=device)  # noqa: E731
     bins = torch.arange(N_MELS, device=device, dtype=torch.float32)
-    generator = torch.Generator(device=device).manual_seed(scenes[0].seed)
     peak = _decibel(power.sum(2).amax(1))
-    # mel bands hold one to eight FFT bins: the power of hiss swings less in the wide ones
-    swing = torch.linspace(5.0, 2.0, N_MELS, device=device)
     floor = (
         (peak + stack(lambda c: c.noise_db))[:, None]
         - 12
         + stack(lambda c: c.noise_tilt)[:, None] * (bins - 32)
     )
-    hiss = torch.randn(power.shape, generator=generator, device=device).mul_(swing).add_(floor[:, None])
+    hiss = _grain(power, scenes[0].seed).add_(floor[:, None])
     db = _decibel(power + _power(hiss))
     eq = torch.from_numpy(np.stack([s.channel.eq for s in scenes])).to(device)
     above = (bins[None] - stack(lambda c: c.high_cut)[:, None]).clamp(min=0)
@@ -136,7 +143,22 @@ def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
     loud = db.amax(2, keepdim=True)
     db = torch.where(db < loud - stack(lambda c: c.holes_db)[:, None, None], db - 30, db)
     swing_of_gain = loud - loud.mean(1, keepdim=True)
-    return db - stack(lambda c: c.compression)[:, None, None] * swing_of_gain
+    db = db - stack(lambda c: c.compression)[:, None, None] * swing_of_gain
+    return _textured(db, stack(lambda c: c.blur), stack(lambda c: c.grain), scenes[0].seed + 2)
+
+
+def _textured(db: Tensor, blur: Tensor, grain: Tensor, seed: int) -> Tensor:
+    """dB [B, T, 64], each clip smoothed over 3 x 3 cells by its share `blur` or roughened by `grain` dB."""
+    smooth, rough = blur.nonzero().flatten(), grain.nonzero().flatten()
+    if len(smooth):
+        sharp = db[smooth]
+        even = F.avg_pool2d(F.pad(sharp[:, None], (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
+        db[smooth] = torch.lerp(sharp, even, blur[smooth, None, None])
+    if len(rough):
+        generator = torch.Generator(device=db.device).manual_seed(seed)
+        noise = torch.randn((len(rough), *db.shape[1:]), generator=generator, device=db.device)
+        db[rough] += noise * grain[rough, None, None]
+    return db
 
 
 def _targets(
@@ -166,7 +188,7 @@ def _targets(
 
 
 def spec_augment(mel: Tensor, seed: int, time_masks: int = 2, band_masks: int = 2) -> Tensor:
-    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: up to 40 frames or 8 bands set to the clip's mean."""
+    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: up to 40 frames or 12 bands set to the clip's mean."""
     rng = np.random.default_rng(seed)
     out = mel.clone()
     for i in range(len(out)):
@@ -175,6 +197,6 @@ def spec_augment(mel: Tensor, seed: int, time_masks: int = 2, band_masks: int = 
             at, width = int(rng.integers(mel.shape[2])), int(rng.integers(40))
             out[i, :, at : at + width] = mean
         for _ in range(band_masks):
-            at, width = int(rng.integers(mel.shape[1])), int(rng.integers(8))
+            at, width = int(rng.integers(mel.shape[1])), int(rng.integers(12))
             out[i, at : at + width] = mean
     return out

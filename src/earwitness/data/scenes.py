@@ -57,6 +57,8 @@ class Channel:
     eq: np.ndarray = field(default_factory=lambda: np.zeros(N_MELS, np.float32))
     compression: float = 0.0  # share of the loudness swing that an automatic gain takes away
     holes_db: float = 200.0  # a codec empties what is this far below the loudest band of a frame
+    blur: float = 0.0  # share by which codecs and noise suppressors smooth a spectrogram's fine grain
+    grain: float = 0.0  # dB by which others roughen it
 
 
 @dataclass
@@ -184,7 +186,7 @@ class Composer:
         rate = float(np.exp(rng.normal(0, 0.12)))
         shift = int(np.rint(rng.normal(0, 1.3))) + (concept.shift if label != "child speaking" else 0)
         wet = float(rng.uniform(-25, 3))
-        timbre = _bumps(rng, 5, 4.0 if rng.random() < self.augment else 0.0)
+        timbre = self._timbre(rng, label, group[0]) if rng.random() < self.augment else _bumps(rng, 5, 0.0)
         tags = self.tag_set.of_label[label]
         bed = concept.kind == "bed"
         span = last - first
@@ -214,6 +216,16 @@ class Composer:
             at += length + int(rng.exponential(gap_scale)) if gap_scale else max(length - 5, 1)
         return out
 
+    def _timbre(self, rng: np.random.Generator, label: str, recording: int) -> np.ndarray:
+        """A response of its own; half of the time it leans towards the colour of another one of the label."""
+        timbre = _bumps(rng, 5, 4.0)
+        if rng.random() < 0.5:
+            groups = self.by_group[label]
+            other = groups[int(rng.integers(len(groups)))][0]
+            lean = self.bank.colour[other] - self.bank.colour[recording]
+            timbre += float(rng.uniform(0, 0.8)) * lean
+        return timbre
+
     def _channel(self, rng: np.random.Generator) -> Channel:
         """Phone and YouTube sound: rooms, hiss and rumble, small loudspeakers, codecs, automatic gain."""
         if rng.random() >= self.augment:
@@ -231,6 +243,11 @@ class Composer:
             channel.compression = float(rng.uniform(0.1, 0.6))
         if rng.random() < 0.3:
             channel.holes_db = float(rng.uniform(30, 60))
+        texture = rng.random()
+        if texture < 0.35:
+            channel.blur = float(rng.uniform(0, 1))
+        elif texture < 0.55:
+            channel.grain = float(rng.uniform(0, 3))
         return channel
 
 
