@@ -297,6 +297,25 @@ def test_branches_equal_their_prefixes_one_by_one(
                 torch.testing.assert_close(together[i, : len(alone)], alone, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("model_type", ["bloom", "mamba"])
+def test_models_with_masks_of_their_own_take_one_branch_a_row(
+    model_type: str, tokenizer: PreTrainedTokenizerFast, prefix: Embeds
+) -> None:
+    torch.manual_seed(0)
+    config = {"model_type": model_type, "vocab_size": len(tokenizer), "hidden_size": 16}
+    config |= {"num_hidden_layers": 2, "n_layer": 2, "n_head": 4, "initializer_range": 0.4}
+    language_model = CausalLanguageModel.from_config(config, tokenizer).eval()
+    longer = Embeds(torch.randn(3, 9, 16), torch.rand(3, 9) > 0.3)
+    prefix = Embeds(prefix.values.float(), prefix.mask)
+    ids, mask = language_model.encode_captions(CAPTIONS)
+    with torch.no_grad():
+        both = language_model.branches([prefix, longer], ids, mask)
+        for together, own in zip(both, (prefix, longer), strict=True):
+            torch.testing.assert_close(
+                together[mask], language_model.logits(own, ids, mask)[mask], atol=1e-4, rtol=0
+            )
+
+
 def test_gradients_of_a_branch_stay_in_it(language_model: LanguageModel, prefix: Embeds) -> None:
     values = prefix.values.nan_to_num()
     own, other = (values.clone().requires_grad_() for _ in range(2))

@@ -222,8 +222,12 @@ class CausalLanguageModel(LanguageModel):
 
     def branches(self, prefixes: Sequence[Embeds], ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """The branches of a clip stand side by side in its row, hidden from one another: one below the other,
-        a short prompt would be padded to the length of a long one and cost as much.
+        a short prompt would be padded to the length of a long one and cost as much. So they stand where the
+        model cannot be told who reads whom: flash attention, and families with masks of their own (Bloom).
         """
+        told = self.model._supports_sdpa and self.model.config._attn_implementation in ("eager", "sdpa")
+        if len(prefixes) > 1 and not told:
+            return super().branches(prefixes, ids, mask)
         table, length = self.token_table, ids.shape[1]
         caption = Embeds(self.embed(ids[:, :-1]), mask[:, :-1])
         parts = [pack_right(prefix) for prefix in prefixes]
