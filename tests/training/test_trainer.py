@@ -218,4 +218,6 @@ def test_the_embedded_default_preset_is_valid():
         "settled",
         "hearing",
         "telling",
+        "texture",
+        "wording",
     ]
