@@ -34,17 +34,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(tiny_checkpoint):
-    def run(*arguments: object, status: int = 0):
-        command = ["caption", *map(str, arguments), "--model", str(tiny_checkpoint), "--device", "cpu"]
-        result = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
-        assert result.exit_code == status, (result.output, result.exception)
-        return result
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def captioner(tiny_checkpoint):
     return Captioner.from_pretrained(tiny_checkpoint, device="cpu")

@@ -7,11 +7,9 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
 from earwitness.captioner import Captioner
 from earwitness.captions import Caption
-from earwitness.cli import app
 from earwitness.tables import read_rows
 
 RATE = 16_000
@@ -26,17 +24,6 @@ def film(tmp_path_factory):
     path = tmp_path_factory.mktemp("film") / "film.wav"
     soundfile.write(path, np.random.default_rng(0).normal(size=round(12.34 * RATE)) * 0.05, RATE)
     return path
-
-
-@pytest.fixture
-def run(tiny_checkpoint):
-    def run(*arguments: object, status: int = 0):
-        command = ["caption", *map(str, arguments), "--model", str(tiny_checkpoint), "--device", "cpu"]
-        result = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
-        assert result.exit_code == status, (result.output, result.exception)
-        return result
-
-    return run
 
 
 @pytest.fixture
