@@ -137,7 +137,7 @@ class _LogKernelSum(torch.autograd.Function):
                 grad_y *= shrunk
                 grad_y += kernels.mT @ part - kernels.sum(1)[..., None] * y
         scale = (2 if alike else 1) * precision / total
-        ctx.gradients = [g if g is None else g * scale for g in (grad_x, grad_y)]  # type: ignore[attr-defined]
+        ctx.gradients = [g if g is None else g.mul_(scale) for g in (grad_x, grad_y)]  # type: ignore[attr-defined]
         return (largest + total.log()).flatten()
 
     @staticmethod

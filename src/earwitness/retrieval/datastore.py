@@ -206,13 +206,14 @@ class CaptionDatastore:
             scores = queries @ chunk.T  # [Q, chunk]
             for query, excluded in enumerate(own):
                 scores[query, [row - start for row in excluded if 0 <= row - start < len(chunk)]] = -np.inf
-            top = _top(scores, k)
-            best_scores = np.concatenate([best_scores, np.take_along_axis(scores, top, 1)], 1)
-            best_rows = np.concatenate([best_rows, top + start], 1)
-            order = np.argsort(-best_scores, axis=1, kind="stable")[:, :k]
-            best_scores = np.take_along_axis(best_scores, order, 1)
-            best_rows = np.take_along_axis(best_rows, order, 1)
-        return best_scores, np.where(np.isfinite(best_scores), best_rows, -1)
+            for query, row in enumerate(scores):  # after the first chunks few are better: no sorting then
+                better = np.flatnonzero(row > best_scores[query, -1])
+                better = better[_largest(row[better], k)]
+                joined = np.concatenate([best_scores[query], row[better]])
+                order = np.argsort(-joined, kind="stable")[:k]
+                best_scores[query] = joined[order]
+                best_rows[query] = np.concatenate([best_rows[query], better + start])[order]
+        return best_scores, best_rows
 
     def _search_index(
         self, queries: NDArray[np.float32], k: int, own: list[list[int]]
@@ -235,13 +236,10 @@ class CaptionDatastore:
         return scores, rows
 
 
-def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Columns of the k largest of each row in rising order [Q, k]; of equals, the first ones."""
-    if scores.shape[1] <= k:
-        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    least = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
-    top = np.empty((len(scores), k), dtype=np.int64)
-    for query, row in enumerate(scores):  # what is left after the threshold is little, but for many equals
-        columns = np.flatnonzero(row >= least[query])
-        top[query] = np.sort(columns[np.argsort(-row[columns], kind="stable")[:k]])
-    return top
+def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Positions of the k largest of [N] in rising order; of equals, the first ones."""
+    if len(values) <= k:
+        return np.arange(len(values))
+    least = np.partition(values, len(values) - k)[-k]
+    candidates = np.flatnonzero(values >= least)
+    return np.sort(candidates[np.argsort(-values[candidates], kind="stable")[:k]])
