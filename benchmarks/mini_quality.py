@@ -8,7 +8,7 @@ similarity here is of word vectors learnt from the caption texts (positive point
 SVD), a stand-in for a sentence encoder that has to be fetched; figures compare runs, not papers.
 
 --recorded: each scene as a waveform, its room a convolution, through a codec, not as the spectrogram that
-training sees: slower (about 50 ms a scene), and nearer to what a recording is.
+training sees: some three times as slow, and nearer to what a recording is.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def test_embeddings_are_those_of_the_model_clip_by_clip(tiny_model, manifest):
 
 
 def test_the_command_writes_figures_and_picture(tiny_checkpoint, manifest, tmp_path, flat_map):
-    options = f"gap --model {tiny_checkpoint} --data {manifest} --out {tmp_path / 'gap'}".split()
+    files = {"--model": tiny_checkpoint, "--data": manifest, "--out": tmp_path / "gap"}
+    options = ["gap", *(str(part) for pair in files.items() for part in pair)]
     done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "gap" / "gap.json").read_text())["clips"] == 4
@@ -94,7 +95,8 @@ def test_without_umap_the_figures_are_there_and_the_message_says_what_to_install
     tiny_checkpoint, manifest, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "umap", None)
-    options = f"gap --model {tiny_checkpoint} --data {manifest} --out {tmp_path / 'gap'}".split()
+    files = {"--model": tiny_checkpoint, "--data": manifest, "--out": tmp_path / "gap"}
+    options = ["gap", *(str(part) for pair in files.items() for part in pair)]
     done = CliRunner().invoke(app, options)
     assert done.exit_code == 2 and "pip install 'earwitness[plots]'" in done.output
     assert (tmp_path / "gap" / "gap.json").is_file()

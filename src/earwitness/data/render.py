@@ -102,7 +102,7 @@ def render_mel(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 1
     return mel.transpose(1, 2), targets
 
 
-def _grain(power: Tensor, seed: int) -> Tensor:
+def _swing_of_noise(power: Tensor, seed: int) -> Tensor:
     """Decibels by which the power of noise swings: wide mel bands hold more FFT bins and swing less."""
     generator = torch.Generator(device=power.device).manual_seed(seed)
     swing = torch.linspace(5.0, 2.0, N_MELS, device=power.device)
@@ -119,7 +119,7 @@ def _add_reverb(
     wet = torch.zeros_like(mix).view(-1, N_MELS).index_add_(0, target, power * wetness[:, None]).view_as(mix)
     seconds = torch.tensor([scenes[i].channel.reverb_seconds for i in rooms], device=mix.device)
     tail = _decay(wet[rooms], seconds)  # of many echoes, so it swings as noise does
-    tail.mul_(_power(_grain(tail, scenes[0].seed + 1)))
+    tail.mul_(_power(_swing_of_noise(tail, scenes[0].seed + 1)))
     return mix.index_add(0, torch.tensor(rooms, device=mix.device), tail)
 
 
@@ -134,7 +134,7 @@ def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
         - 12
         + stack(lambda c: c.noise_tilt)[:, None] * (bins - 32)
     )
-    hiss = _grain(power, scenes[0].seed).add_(floor[:, None])
+    hiss = _swing_of_noise(power, scenes[0].seed).add_(floor[:, None])
     db = _decibel(power + _power(hiss))
     eq = torch.from_numpy(np.stack([s.channel.eq for s in scenes])).to(device)
     above = (bins[None] - stack(lambda c: c.high_cut)[:, None]).clamp(min=0)
