@@ -22,6 +22,9 @@ def scenes(
     augment: Annotated[
         float, typer.Option(min=0, max=1, help="Share heard through a room, noise or codec.")
     ] = 1.0,
+    synthesis: Annotated[
+        int, typer.Option(min=0, help="Recordings made by formula for each label that can be; training only.")
+    ] = 0,
     held_out: Annotated[
         bool, typer.Option(help="Use the held-out recordings instead of the training ones.")
     ] = False,
@@ -43,7 +46,7 @@ def scenes(
     from earwitness.training.scene_data import read_captions
 
     try:
-        recordings = Bank.open(bank, out / "cache")
+        recordings = Bank.open(bank, out / "cache", synthesis=synthesis)
         texts = read_captions(captions)
     except ValueError as error:
         typer.echo(f"Error: {error}", err=True)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earwitness.data.bank import MAX_SECONDS, TRIM_DB, Bank
+from earwitness.data.bank import TRIM_DB, Bank
 from earwitness.data.scenes import Channel, Placed, Scene
 from earwitness.features import HOP, N_FFT, N_MELS, SAMPLE_RATE, mel_filterbank, power_mel
-from earwitness.media import load_audio, resample
+from earwitness.media import resample
 
 BIN_RATIO = 1.05  # frequency ratio of neighbouring mel bins around 1 kHz
 PEAK = 0.7  # of full scale, where the loudest sample of a scene is set
@@ -49,9 +49,7 @@ def render_waveform(scene: Scene, bank: Bank) -> np.ndarray:
 
 
 def _heard(bank: Bank, recording: int) -> np.ndarray:
-    waveform = load_audio(
-        bank.folder / bank.recordings[recording].path, SAMPLE_RATE, end=MAX_SECONDS
-    ).waveform
+    waveform = bank.recordings[recording].waveform(bank.folder)
     first, last = heard_span(power_mel(torch.from_numpy(waveform)[None])[0])
     return waveform[first * HOP : last * HOP]
 

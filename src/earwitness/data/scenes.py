@@ -10,6 +10,7 @@ rendering (`render.py`) turns a batch of plans into spectrograms, or one plan in
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -26,6 +27,7 @@ FRAME_RATE = SAMPLE_RATE // HOP  # 100 frames per second
 
 JOINTS = (" followed by ", ", then ", " and then ", " before ")
 LAYERS = (" while ", " as ", " and ")
+MADE = 8  # as many original recordings a label's synthetic ones stand for, however many they are
 
 
 @dataclass
@@ -103,15 +105,16 @@ class Composer:
         )
         self.labels = sorted(pool)
         self.phrases = {
-            label: plain_phrases(label, [bank.recordings[i].hint for i in rows])
+            label: plain_phrases(
+                label, [r.hint for r in map(bank.recordings.__getitem__, rows) if not r.synthetic]
+            )
             for label, rows in pool.items()
         }
-        groups = {label: {bank.recordings[i].group for i in rows} for label, rows in pool.items()}
-        self.by_group = {
-            label: [[i for i in rows if bank.recordings[i].group == g] for g in sorted(groups[label])]
-            for label, rows in pool.items()
+        self.made = {label: [i for i in rows if bank.recordings[i].synthetic] for label, rows in pool.items()}
+        self.by_group = {label: _grouped(bank, rows) for label, rows in pool.items()}
+        self.weight = {
+            label: (len(self.by_group[label]) + MADE * bool(self.made[label])) ** 0.5 for label in self.labels
         }
-        self.weight = {label: len(self.by_group[label]) ** 0.5 for label in self.labels}
         total = sum(self.weight.values())
         self.prior = np.array([self.weight[label] / total for label in self.labels])
 
@@ -167,9 +170,16 @@ class Composer:
         out: list[Placed] = []
         for _ in range(voices):
             label = str(rng.choice(labels, p=weight / weight.sum()))
-            group = self.by_group[label][int(rng.integers(len(self.by_group[label])))]
+            group = self._original(rng, label)
             out.extend(self._fill(rng, concept, mention, label, group, first, last, gain))
         return out
+
+    def _original(self, rng: np.random.Generator, label: str) -> list[int]:
+        """The recordings of one original, or a synthetic one."""
+        groups, made = self.by_group[label], self.made[label]
+        if made and rng.random() < MADE / (MADE + len(groups)):
+            return [made[int(rng.integers(len(made)))]]
+        return groups[int(rng.integers(len(groups)))]
 
     def _fill(
         self,
@@ -219,8 +229,8 @@ class Composer:
     def _timbre(self, rng: np.random.Generator, label: str, recording: int) -> np.ndarray:
         """A response of its own; half of the time it leans towards the colour of another one of the label."""
         timbre = _bumps(rng, 5, 4.0)
-        if rng.random() < 0.5:
-            groups = self.by_group[label]
+        groups = self.by_group[label]
+        if groups and rng.random() < 0.5:
             other = groups[int(rng.integers(len(groups)))][0]
             lean = self.bank.colour[other] - self.bank.colour[recording]
             timbre += float(rng.uniform(0, 0.8)) * lean
@@ -249,6 +259,15 @@ class Composer:
         elif texture < 0.55:
             channel.grain = float(rng.uniform(0, 3))
         return channel
+
+
+def _grouped(bank: Bank, rows: list[int]) -> list[list[int]]:
+    """Real recordings by their group, groups in the order of their names."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i in rows:
+        if not bank.recordings[i].synthetic:
+            groups[bank.recordings[i].group].append(i)
+    return [groups[name] for name in sorted(groups)]
 
 
 def _bumps(rng: np.random.Generator, knots: int, deviation: float) -> np.ndarray:

@@ -117,8 +117,11 @@ def _check_deepspeed(place: str, config: Any) -> None:
 def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
     """A source for each stage of scenes; a bank is opened once, its frames kept beside the run folder."""
     sections = {s.name: s.data for s in preset.stages if isinstance(s.data, SceneData)}
-    banks = {name: Bank.open(name, out.parent / "banks") for name in {s.bank for s in sections.values()}}
-    return {name: SceneSource(section, banks[section.bank]) for name, section in sections.items()}
+    banks = {
+        (folder, synthesis): Bank.open(folder, out.parent / "banks", synthesis=synthesis)
+        for folder, synthesis in {(s.bank, s.synthesis) for s in sections.values()}
+    }
+    return {name: SceneSource(s, banks[s.bank, s.synthesis]) for name, s in sections.items()}
 
 
 def weights_file(init: str) -> Path:
