@@ -220,4 +220,6 @@ def test_the_embedded_default_preset_is_valid():
         "telling",
         "texture",
         "wording",
+        "physics",
+        "naming",
     ]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -212,9 +213,8 @@ class Bank:
                 out[r.label].append(i)
         return dict(out)
 
-    def credits(self) -> list[tuple[str, str, int]]:
-        """(source, licence, recordings), most recordings first: what a model card must name."""
-        counts: dict[tuple[str, str], int] = defaultdict(int)
-        for r in self.recordings:
-            counts[r.source, r.license] += 1
-        return [(s, lic, n) for (s, lic), n in sorted(counts.items(), key=lambda kv: -kv[1])]
+
+def credits(recordings: Iterable[Recording]) -> list[tuple[str, str, int]]:
+    """(source, licence, recordings), most recordings first: what a model card must name."""
+    counts = Counter((r.source, r.license) for r in recordings)
+    return [(source, licence, n) for (source, licence), n in counts.most_common()]

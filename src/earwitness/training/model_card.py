@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from earwitness.config import Preset
+from earwitness.data.bank import credits
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.scene_data import SceneSource
 from earwitness.training.stage_data import ClipSource
@@ -24,7 +25,7 @@ def model_card(
 ) -> str:
     """Markdown with the hub's front matter. sources: the opened data of the stages."""
     parameters = sum(p.numel() for p in model.parameters())
-    bank = next((s.bank for s in sources if isinstance(s, SceneSource)), None)
+    bank = {r.path: r for s in sources if isinstance(s, SceneSource) for r in s.bank.recordings}
     recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     lines = [
         "---",
@@ -51,7 +52,7 @@ def model_card(
         lines += ["", "Caption files: " + ", ".join(f"`{path.rsplit('/', 1)[-1]}`" for path in texts)]
     if bank:
         lines += ["", "| recordings from | licence | count |", "|---|---|---|"]
-        lines += [f"| {source} | {licence} | {count} |" for source, licence, count in bank.credits()]
+        lines += [f"| {source} | {licence} | {count} |" for source, licence, count in credits(bank.values())]
     clips = [source for source in sources if isinstance(source, ClipSource)]
     if clips:
         lines += ["", "| captioned set | for | clips | hours |", "|---|---|---|---|"]
