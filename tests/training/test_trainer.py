@@ -105,6 +105,21 @@ def test_a_run_leaves_a_model_that_captions(finished):
     assert all(torch.equal(half[k], v) for k, v in loaded.state_dict().items() if k in half)
 
 
+def test_a_blended_stage_ends_on_the_line_from_its_start(finished, bank_folder, tmp_path):
+    start = load_file(finished[1] / "2-captioning" / "stage.safetensors")
+    ends = {}
+    for blend in (1.0, 0.25):
+        data = recipe(bank_folder, tmp_path, init=str(finished[1]), only=["tagging"])
+        data["stages"][0] |= {"blend": blend, "data": data["stages"][0]["data"] | {"synthesis": 2}}
+        train(Preset.model_validate(data), tmp_path / str(blend))
+        ends[blend] = load_file(tmp_path / str(blend) / "0-tagging" / "stage.safetensors")
+    moved = [k for k in start if start[k].is_floating_point() and not torch.equal(start[k], ends[1.0][k])]
+    assert any("running_mean" in k for k in moved) and any(k.endswith("weight") for k in moved)
+    for k in moved:
+        expected = 0.75 * start[k] + 0.25 * ends[1.0][k]
+        assert torch.allclose(ends[0.25][k], expected, rtol=1e-5, atol=1e-7)
+
+
 def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):
     _, out, _ = finished
     rows = [json.loads(line) for line in (out / "2-captioning" / "metrics.jsonl").read_text().splitlines()]

@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from earwitness.build import build_model
@@ -73,8 +74,11 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
         done = folder / "done.json"
         if not done.is_file():
             data = stage_data(stage, model, sources.get(stage.name))
+            start = {}
+            if stage.blend < 1:
+                start = {name: tensor.clone() for name, tensor in trained_tensors(model).items()}
             metrics = train_stage(model, stage, folder, *data, report_to=preset.report_to)
-            trained = whole(trained_tensors(model))
+            trained = blended(start, whole(trained_tensors(model)), stage.blend)
             if processes.is_main_process:
                 save_tensors(trained, folder / STAGE_WEIGHTS)
                 done.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
@@ -88,6 +92,19 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
         save_checkpoint(model.eval(), out / "model", half=True, card=card)
     processes.wait_for_everyone()
     return model
+
+
+def blended(start: dict[str, Tensor], trained: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the line from where a stage began to where it ended (WiSE-FT, Wortsman et al. 2022).
+
+    What a stage learns of new sounds is kept, and less of what was known is lost. Its metrics are of its end.
+    """
+    if share == 1.0:
+        return trained
+    return {
+        name: torch.lerp(start[name].to(tensor), tensor, share) if tensor.is_floating_point() else tensor
+        for name, tensor in trained.items()
+    }
 
 
 def _tokenizer(preset: Preset, out: Path) -> PreTrainedTokenizerFast | None:
