@@ -138,7 +138,7 @@ def test_quantized_weights_without_bitsandbytes(monkeypatch):
 
 @pytest.mark.parametrize("bits, wanted", [("4bit", {"load_in_4bit", "nf4"}), ("8bit", {"load_in_8bit"})])
 def test_quantized_weights_are_asked_of_transformers(monkeypatch, bits, wanted):
-    """As far as a machine without bitsandbytes goes: the settings that reach the loader."""
+    """The settings that reach the loader; tests/systems/test_quantized.py goes on from there."""
     asked = {}
 
     def from_pretrained(source, **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,12 +63,15 @@ def quantization(bits: str) -> Any:
     """transformers' settings for weights in 8 bits, or 4 (NF4, computed in bfloat16)."""
     if find_spec("bitsandbytes") is None:
         raise ConfigError(
-            f"language_model.quantize: {bits} needs bitsandbytes: install it, or leave quantize out"
+            f"language_model.quantize: {bits} needs bitsandbytes: pip install 'earwitness[quantize]', "
+            "or leave quantize out"
         )
     import torch
     from transformers import BitsAndBytesConfig
 
     if bits == "8bit":
+        # says at every product that its input is cast: a line a layer and token
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
