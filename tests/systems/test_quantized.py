@@ -1,4 +1,4 @@
-"""A language model in 8 or 4 bits: loaded from a folder, adapted by LoRA, saved without its base, loaded again."""
+"""A language model in 8 or 4 bits: loaded, adapted by LoRA, saved without its base, loaded again."""
 
 import logging
 
