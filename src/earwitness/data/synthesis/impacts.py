@@ -114,14 +114,11 @@ def footsteps(rng: Generator, n: int, low: float, high: float, grit: float) -> S
     """Heel and sole; grit: what crunches under them."""
     at = _beats(rng, n, (0.3, 0.75), 0.06)
     soles = [object_of(rng, low, high, (0.02, 0.09), click=rng.uniform(0.2, 1)) for _ in range(3)]
-    crunch = [
-        unit(burst(rng, span(rng, 0.1, 0.3), [(300, -10), (2500, 0), (8000, -4)], 0.03))
-        * rng.random(int(0.1 * SAMPLE_RATE)).mean()
-        for _ in range(4)
+    grains = [
+        unit(burst(rng, span(rng, 0.1, 0.3), [(300, -10), (2500, 0), (8000, -4)], 0.03)) for _ in range(4)
     ]
-    return strokes(rng, n, at, soles, 2.5) * (1 - grit) + grit * 0.5 * strokes(rng, n, at, crunch, 3.0) * (
-        0.2 + rng.random(n) ** 6 * 5
-    )
+    crunch = strokes(rng, n, at, grains, 3.0) * (0.2 + 5 * rng.random(n) ** 6)
+    return (1 - grit) * strokes(rng, n, at, soles, 2.5) + 0.25 * grit * crunch
 
 
 def walking(rng: Generator, n: int) -> Signal:

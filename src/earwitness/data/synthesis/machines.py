@@ -102,13 +102,12 @@ def grinder(rng: Generator, n: int) -> Signal:
 
 
 def _runs(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    starts, at = [], 0.0
-    lengths = []
+    """Starts and lengths of stretches of work, with short rests between them."""
+    runs, at = [], 0.0
     while at < n:
-        length = span(rng, 0.6, 6.0) * SAMPLE_RATE
-        starts.append(at)
-        lengths.append(length)
-        at += length + span(rng, 0.2, 1.2) * SAMPLE_RATE
+        runs.append((at, span(rng, 0.6, 6.0) * SAMPLE_RATE))
+        at += runs[-1][1] + span(rng, 0.2, 1.2) * SAMPLE_RATE
+    starts, lengths = zip(*runs)
     return np.array(starts), np.array(lengths)
 
 
