@@ -67,6 +67,10 @@ def test_without_dialogue_all_cues_are_ours():
     assert merged("", event(), format=".vtt").startswith("WEBVTT\n\n00:00:05.000 -->")
 
 
+def test_a_last_line_of_blanks_stays_a_line():
+    assert merged("\t", event(start=0.0, end=60.0)).startswith("\t\n1\n00:00:00,000 -->")
+
+
 def test_long_names_are_wrapped_or_left_out():
     text = merged("", event("ice cracking under heavy boots on a frozen lake at night"))
     assert "\n[ice cracking under heavy boots on a\nfrozen lake at night]\n" in text

@@ -155,9 +155,10 @@ def _woven(lines: list[str], shown: Sequence[Shown], *, vtt: bool) -> str:
 
 def _blank_before(lines: Sequence[str], at: int, newline: str) -> str:
     """What is missing of a blank line before line `at`."""
-    if at == 0 or not lines[at - 1].strip():
+    if at == 0:
         return ""
-    return newline if lines[at - 1].endswith(("\r", "\n")) else 2 * newline
+    unended = "" if lines[at - 1].endswith(("\r", "\n")) else newline
+    return unended + (newline if lines[at - 1].strip() else "")
 
 
 def _line(text: str, vtt: bool) -> str:
