@@ -106,9 +106,7 @@ class Stage(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = 1.0
     average: float = Field(0.0, ge=0, lt=1)  # decay of an exponential moving average of the weights; 0: none
-    blend: float = Field(
-        1.0, gt=0, le=1
-    )  # of the weights a stage began with and ended with, the share of these
+    blend: float = Field(1.0, gt=0, le=1)  # share of its end in a stage's weights; the rest is its beginning
     evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
     workers: int = Field(1, ge=0)
     seed: int = 0

@@ -112,6 +112,8 @@ def test_a_blended_stage_ends_on_the_line_from_its_start(finished, bank_folder, 
         data = recipe(bank_folder, tmp_path, init=str(finished[1]), only=["tagging"])
         data["stages"][0] |= {"blend": blend, "data": data["stages"][0]["data"] | {"synthesis": 2}}
         train(Preset.model_validate(data), tmp_path / str(blend))
+        card = (tmp_path / str(blend) / "model" / "README.md").read_text(encoding="utf-8")
+        assert ("figures of its end" in card) == (blend < 1)
         ends[blend] = load_file(tmp_path / str(blend) / "0-tagging" / "stage.safetensors")
     moved = [k for k in start if start[k].is_floating_point() and not torch.equal(start[k], ends[1.0][k])]
     assert any("running_mean" in k for k in moved) and any(k.endswith("weight") for k in moved)

@@ -16,6 +16,8 @@ from earwitness.training.stage_data import ClipSource
 LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech. The score is
 the model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
 COMPOSED = "Recordings of held-out groups, composed after held-out captions."
+BLENDED = """Of a stage with `blend` these are the figures of its end; its weights lie between that and its
+beginning."""
 COMPOSED_LIMITS = """
 The recordings it learnt from are few: rare sounds are named by their nearest common kin."""
 
@@ -40,6 +42,7 @@ def model_card(
         "",
         "## Reached on validation data",
         *([COMPOSED] if bank else []),
+        *([BLENDED] if any(stage.blend < 1 for stage in preset.stages) else []),
         "```json",
         json.dumps(reached, indent=1),
         "```",

@@ -162,7 +162,7 @@ def synthesise(label: str, number: int) -> np.ndarray:
     key = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "big")
     rng = np.random.default_rng((key, number))
     n = int(span(rng, 3.0, 8.0) * SAMPLE_RATE)
-    made = np.nan_to_num(MAKERS[label](rng, n)[:n])
+    made = MAKERS[label](rng, n)
     return (0.5 * made / max(float(np.abs(made).max()), 1e-9)).astype(np.float32)
 
 

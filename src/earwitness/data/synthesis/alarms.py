@@ -15,6 +15,7 @@ from earwitness.data.synthesis.signals import (
     gate,
     noise,
     rhythm,
+    scattered,
     shaped,
     span,
     strokes,
@@ -197,7 +198,7 @@ def vinyl(rng: Generator, n: int) -> Signal:
     pops = strokes(
         rng,
         n,
-        np.flatnonzero(rng.random(n) < span(rng, 5, 60) / SAMPLE_RATE),
+        scattered(rng, n, span(rng, 5, 60)),
         [burst(rng, span(rng, 0.002, 0.01), body(rng)) for _ in range(5)],
         8.0,
     )

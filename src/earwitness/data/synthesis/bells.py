@@ -11,6 +11,7 @@ from earwitness.data.synthesis.signals import (
     pulses,
     rhythm,
     ringing,
+    scattered,
     span,
     strokes,
     struck,
@@ -64,7 +65,7 @@ def wind_chimes(rng: Generator, n: int) -> Signal:
         for f in span(rng, 500, 1500) * np.array([1, 1.12, 1.26, 1.5, 1.68])
     ]
     gusts = np.clip(swell(rng, n, 0.7, 8), 0, 4)
-    return strokes(rng, n, np.flatnonzero(rng.random(n) < span(rng, 2, 10) * gusts / SAMPLE_RATE), tubes, 5.0)
+    return strokes(rng, n, scattered(rng, n, span(rng, 2, 10) * gusts), tubes, 5.0)
 
 
 def bicycle_bell(rng: Generator, n: int) -> Signal:

@@ -47,7 +47,7 @@ def wind(rng: Generator, n: int) -> Signal:
 def drop(rng: Generator, low: float, high: float) -> Signal:
     """A bubble that rings after a drop fell: a sine that rises; large ones are low and long.
 
-    Damping and rise: van den Doel, Physically based models for liquid sounds, 2005, equations 5 and 6.
+    Damping and rise: van den Doel, Physically based models for liquid sounds, 2005.
     """
     f, t = span(rng, low, high), times(int(0.15 * SAMPLE_RATE))
     damping = 0.043 * f + 0.0014 * f**1.5
@@ -199,10 +199,10 @@ def leaves(rng: Generator, n: int) -> Signal:
     )
 
 
-def spray(rng: Generator, n: int, most: float = 1.5) -> Signal:
+def spray(rng: Generator, n: int) -> Signal:
     """Air or steam let out in puffs."""
     puffs = breath_cycle(rng, n, span(rng, 0.4, 2.5), rng.uniform(0.4, 0.9)) ** rng.uniform(0.1, 0.6)
-    return hiss(rng, n) * puffs * most
+    return hiss(rng, n) * puffs
 
 
 def hiss(rng: Generator, n: int) -> Signal:
