@@ -85,6 +85,20 @@ def test_no_run_of_tokens_comes_twice_where_the_model_says_so(captioner, tiny_mo
     assert not any(repeats(captioner(clip, max_new_tokens=30).text) for clip in clips[:3])
 
 
+def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
+    captioner, tiny_model, clips, monkeypatch
+):
+    def said(**decoding):
+        return [captioner(clip, max_new_tokens=30, **decoding).text for clip in clips[:4]]
+
+    plain = said()
+    monkeypatch.setattr(tiny_model, "length_penalty", -30.0)
+    short = said()
+    assert sum(map(len, short)) < sum(map(len, plain))
+    assert said(length_penalty=1.0) == plain
+    assert said(beams=1) == said(beams=1, length_penalty=1.0)  # it is one of beams
+
+
 def test_decoding_options_reach_the_language_model(captioner, clips):
     assert captioner(clips[4], max_new_tokens=3).text != captioner(clips[4]).text
     assert captioner(clips[4], use_guide=False, **FAST).score != captioner(clips[4], **FAST).score

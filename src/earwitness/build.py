@@ -93,6 +93,7 @@ def build_model(
         tag_guide=build_tag_guide(config.tag_guide, encoder, language_model),
         alignment=config.alignment,
         no_repeat_ngram=config.no_repeat_ngram,
+        length_penalty=config.length_penalty,
         config=config,
     )
 

@@ -52,7 +52,8 @@ class AudioCaptioningModel(nn.Module):
     guide: makes a logits processor from (mean audio embedding, token table), or None. tag_guide: makes one
     from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
     sound beside its mean log-probability (see decoding/alignment.py); 0: none.
-    no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like.
+    no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like. length_penalty:
+    the power of its length by which a beam's log-probability is divided.
     """
 
     def __init__(
@@ -69,13 +70,15 @@ class AudioCaptioningModel(nn.Module):
         tag_guide: Any = None,
         alignment: float = 0.0,
         no_repeat_ngram: int = 0,
+        length_penalty: float = 1.0,
         config: Any = None,
     ):
         super().__init__()
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
-        self.tag_guide, self.alignment, self.no_repeat_ngram = tag_guide, alignment, no_repeat_ngram
+        self.tag_guide, self.alignment = tag_guide, alignment
+        self.no_repeat_ngram, self.length_penalty = no_repeat_ngram, length_penalty
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -194,9 +197,11 @@ class AudioCaptioningModel(nn.Module):
             guides.append(self.tag_guide.processor(tags))
         if self.no_repeat_ngram:
             decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
+        if decoding.setdefault("beams", 3) > 1:
+            decoding.setdefault("length_penalty", self.length_penalty)
         choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
         if choosing:
-            decoding["num_return_sequences"] = decoding.setdefault("beams", 3)
+            decoding["num_return_sequences"] = decoding["beams"]
         texts, scores = self.language_model.generate(prefix, logits_processors=guides, **decoding)
         if choosing:
             rows = most_aligned(self.language_model, z_a.mean(), texts, scores, self.alignment)

@@ -2,7 +2,7 @@
 
 Log-mel -> residual convolutions that shrink time and frequency 16 times -> one token per 160 ms.
 Two tag heads: one for every token (scenes know when each recording sounds), so that tags come with times,
-and one for the clip, from the mean and the maximum of its tokens.
+and one for the clip, from the mean and the maximum of its tokens; a clip's tags are told by both.
 """
 
 from __future__ import annotations
@@ -135,9 +135,15 @@ class ConvEncoder(nn.Module):
         return self.tag_head(self.dropout(h_a.values))
 
     def clip_tag_logits(self, h_a: Embeds) -> Tensor:
-        """Tag logits of every clip, [B, tags]: what is heard throughout it, and what is heard once."""
-        once = h_a.values.masked_fill(~h_a.mask[..., None], float("-inf")).amax(1)
-        return self.clip_tag_head(self.dropout(torch.cat([h_a.mean(), once], 1)))
+        """Tag logits of every clip, [B, tags]: the mean of what its head and its surest token say of each.
+
+        A short sound in a long clip drowns in a mean over it; a token that holds it does not.
+        """
+        elsewhere = ~h_a.mask[..., None]
+        once = h_a.values.masked_fill(elsewhere, float("-inf")).amax(1)
+        whole = self.clip_tag_head(self.dropout(torch.cat([h_a.mean(), once], 1)))
+        surest = self.tag_logits(h_a).masked_fill(elsewhere, float("-inf")).amax(1)
+        return (whole + surest) / 2
 
     def tag_probabilities(self, h_a: Embeds) -> Tensor:
         """Probability that each tag sounds somewhere in the clip: [B, tags]."""
