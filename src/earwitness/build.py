@@ -29,6 +29,7 @@ from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.tag_guide import TagGuide
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
+from earwitness.decoding.words import SaidWords
 from earwitness.encoders.cached import CachedFrames
 from earwitness.encoders.ced import SIZES as CED_SIZES
 from earwitness.encoders.ced import CedEncoder, load_ced
@@ -94,6 +95,7 @@ def build_model(
         alignment=config.alignment,
         no_repeat_ngram=config.no_repeat_ngram,
         length_penalty=config.length_penalty,
+        said_words=build_said_words(config.repetition, language_model),
         config=config,
     )
 
@@ -183,6 +185,12 @@ def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:
     if config is None:
         return None
     return TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
+
+
+def build_said_words(penalty: float, language_model: Any) -> SaidWords | None:
+    if not penalty:
+        return None
+    return SaidWords(language_model.tokenizer, language_model.vocabulary_size, penalty)
 
 
 def build_tag_guide(weight: float, encoder: Any, language_model: Any) -> TagGuide | None:

@@ -62,9 +62,8 @@ class ModelConfig(Section):
     tag_guide: float = Field(0.0, ge=0)  # how much words of the tags that are heard come more easily; 0: none
     alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
     no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
-    length_penalty: float = (
-        1.0  # beams compare by log-probability / length ** this; below 1: shorter captions
-    )
+    repetition: float = Field(0.0, ge=0)  # how much less easily words come again once said; 0: as easily
+    length_penalty: float = 1.0  # beams compare by log-probability / length ** this; less: shorter captions
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
     max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows

@@ -53,7 +53,8 @@ class AudioCaptioningModel(nn.Module):
     from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
     sound beside its mean log-probability (see decoding/alignment.py); 0: none.
     no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like. length_penalty:
-    the power of its length by which a beam's log-probability is divided.
+    the power of its length by which a beam's log-probability is divided. said_words: a logits processor that
+    makes words come again less easily, or None.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class AudioCaptioningModel(nn.Module):
         alignment: float = 0.0,
         no_repeat_ngram: int = 0,
         length_penalty: float = 1.0,
+        said_words: Any = None,
         config: Any = None,
     ):
         super().__init__()
@@ -79,6 +81,7 @@ class AudioCaptioningModel(nn.Module):
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
         self.tag_guide, self.alignment = tag_guide, alignment
         self.no_repeat_ngram, self.length_penalty = no_repeat_ngram, length_penalty
+        self.said_words = said_words
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -195,6 +198,8 @@ class AudioCaptioningModel(nn.Module):
             guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
         if self.tag_guide and use_guide:
             guides.append(self.tag_guide.processor(tags))
+        if self.said_words:
+            guides.append(self.said_words)
         if self.no_repeat_ngram:
             decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
         if decoding.setdefault("beams", 3) > 1:

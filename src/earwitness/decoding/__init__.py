@@ -11,6 +11,7 @@ __all__ = [
     "EncoderDecoderLanguageModel",
     "Prompt",
     "Reranker",
+    "SaidWords",
     "TagGuide",
     "TokenGuide",
     "TokenGuideParameters",
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
     from earwitness.decoding.tag_guide import TagGuide
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
+    from earwitness.decoding.words import SaidWords
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -32,6 +34,7 @@ __getattr__, __dir__ = lazy_exports(
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
         "Reranker": "rerank",
+        "SaidWords": "words",
         "TagGuide": "tag_guide",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",

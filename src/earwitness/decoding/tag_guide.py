@@ -15,19 +15,15 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from earwitness.decoding.words import stem, word_forms
+
 HEARD = 0.08  # tags below this probability raise nothing
 _WORD = re.compile(r"[a-z]{3,}")
-_FIRST_TOKEN = re.compile(r"[Ġ▁]([a-z]{3,})")  # of a word, as byte-level and sentencepiece tokenizers mark it
-_ENDING = re.compile(r"(?:ing|ed|es|s|e)$")
 # Words of tags that say how, where or how much, and fit any sound.
 _VAGUE = frozenset(
-    _ENDING.sub("", word)
+    stem(word)
     for word in "large small sound noise female male ambience mic run running pass close open fall up".split()
 )
-
-
-def _stem(word: str) -> str:
-    return _ENDING.sub("", word)
 
 
 class TagGuide:
@@ -47,15 +43,12 @@ class TagGuide:
         if not tags:
             raise ValueError("a tag guide needs an encoder whose tags have names")
         self.weight = weight
-        stems = [{_stem(word) for word in _WORD.findall(tag.lower())} - _VAGUE for tag in tags]
-        forms: dict[str, list[int]] = {stem: [] for stem in sorted(set().union(*stems))}
-        for token, i in tokenizer.get_vocab().items():
-            found = _FIRST_TOKEN.fullmatch(token)
-            if found and _stem(found[1]) in forms and i < vocabulary_size:
-                forms[_stem(found[1])].append(i)
+        stems = [{stem(word) for word in _WORD.findall(tag.lower())} - _VAGUE for tag in tags]
+        named = set().union(*stems)
+        forms = {s: own for s, own in word_forms(tokenizer, vocabulary_size).items() if s in named}
         self.names = torch.zeros(len(tags), vocabulary_size)  # 1: token i begins a word of tag t
         for row, own in enumerate(stems):
-            self.names[row, [i for stem in own for i in forms[stem]]] = 1.0
+            self.names[row, [i for word in own for i in forms.get(word, ())]] = 1.0
         # the tokens of the same stem as token i, as often as it takes to fill the row: [V, most]
         most = max(map(len, forms.values()), default=1) or 1
         self.kin = torch.arange(vocabulary_size)[:, None].repeat(1, most)
