@@ -13,7 +13,7 @@ _FIRST_TOKEN = re.compile(r"[Ġ▁]([a-z]{3,})")  # of a word, as byte-level and
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ing|ed|es|s|e)$")  # "ring" has none
 # Words that tie sounds together, or say when and where, are said as often as they are needed.
 _FREE = """
-and the for then while with from into over near nearby very being there followed following other another
+then while with from into over near nearby very being there followed following other another
 several some something more multiple time times background distance
 """
 
@@ -23,12 +23,14 @@ def stem(word: str) -> str:
     return _ENDING.sub("", word)
 
 
-def word_forms(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -> dict[str, list[int]]:
-    """Stem -> the tokens that begin a word of it; of words of three letters and more."""
+def word_forms(
+    tokenizer: PreTrainedTokenizerBase, vocabulary_size: int, shortest: int = 3
+) -> dict[str, list[int]]:
+    """Stem -> the tokens that begin a word of it; of words of so many letters and more."""
     forms: dict[str, list[int]] = defaultdict(list)
     for token, i in tokenizer.get_vocab().items():
         found = _FIRST_TOKEN.fullmatch(token)
-        if found and i < vocabulary_size:
+        if found and len(found[1]) >= shortest and i < vocabulary_size:
             forms[stem(found[1])].append(i)
     return dict(forms)
 
@@ -44,7 +46,8 @@ class SaidWords(LogitsProcessor):
     def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary_size: int, penalty: float) -> None:
         self.penalty = penalty
         free = {stem(word) for word in _FREE.split()}
-        forms = [own for s, own in word_forms(tokenizer, vocabulary_size).items() if s not in free]
+        # "are", "his", "two" are said as often as they are needed, too
+        forms = [own for s, own in word_forms(tokenizer, vocabulary_size, 4).items() if s not in free]
         # the tokens of the same stem as token i; none are V, a place beside the vocabulary: [V, most]
         most = max(map(len, forms), default=1)
         self.kin = torch.full((vocabulary_size, most), vocabulary_size)
