@@ -99,6 +99,20 @@ def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
     assert said(beams=1) == said(beams=1, length_penalty=1.0)  # it is one of beams
 
 
+def test_what_was_said_is_looked_at_in_every_step_with_or_without_guides(
+    captioner, tiny_model, clips, monkeypatch
+):
+    lengths = []
+
+    def said_words(ids, scores):
+        lengths.append(ids.shape[1])
+        return scores
+
+    monkeypatch.setattr(tiny_model, "said_words", said_words)
+    captioner(clips[0], beams=1, max_new_tokens=4, min_new_tokens=4, use_guide=False)
+    assert lengths == [0, 1, 2, 3]
+
+
 def test_decoding_options_reach_the_language_model(captioner, clips):
     assert captioner(clips[4], max_new_tokens=3).text != captioner(clips[4]).text
     assert captioner(clips[4], use_guide=False, **FAST).score != captioner(clips[4], **FAST).score
