@@ -36,6 +36,7 @@ __all__ = [
     "ManifestData",
     "ModelConfig",
     "Preset",
+    "RewardConfig",
     "SceneData",
     "Stage",
     "TextData",
@@ -87,9 +88,18 @@ class Losses(Section):
     retrieval_caption: float = Field(0.0, ge=0)
     distillation: float = Field(0.0, ge=0)
     tagging: float = Field(0.0, ge=0)
+    self_critical: float = Field(0.0, ge=0)
     temperature: float = Field(0.07, gt=0)
     sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class RewardConfig(Section):
+    """What captions that the model draws are worth in losses.self_critical (see training/reward.py)."""
+
+    sentence_encoder: str  # hub name or folder of a sentence-transformers model with mean pooling
+    samples: int = Field(5, ge=2)  # captions drawn for each clip
+    temperature: float = Field(0.07, gt=0)
 
 
 class Stage(Section):
@@ -99,6 +109,7 @@ class Stage(Section):
     task: Literal["tagging", "language", "captioning"]
     data: Data
     losses: Losses = Losses()
+    reward: RewardConfig | None = None
     freeze: list[Literal["encoder", "adapter", "language_model"]] = Field([])
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(1, ge=1)

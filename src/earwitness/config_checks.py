@@ -125,6 +125,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.guided_caption needs model.guide"
     if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):
         yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
+    if bool(losses.self_critical) != bool(stage.reward):
+        yield f"{where}: losses.self_critical and reward go together"
+    if stage.reward and stage.task != "captioning":
+        yield f"{where}: reward needs task captioning"
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"

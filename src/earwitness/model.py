@@ -29,6 +29,7 @@ class Trace:
     z_t: Embeds  # [B, L, D_llm]
     logits: Tensor  # [B, L, V]
     guided_logits: Tensor | None  # [B, L, V]
+    prefix: Embeds  # [B, P, D_llm], what the caption continues
     h_v: Embeds | None = None  # [B, N_v, D_v]
     match: Any = None  # similarity and log plan, each [B, N_a, N_v], where the fusion transports
     teacher_logits: Tensor | None = None  # [B, L, V], of the branch that sees retrieved captions
@@ -175,7 +176,7 @@ class AudioCaptioningModel(nn.Module):
         prefixes = self.prefixes(z_a, h_a, captions)  # [B, P, D_llm] each
         logits, *teacher = self.language_model.branches(prefixes, ids, mask)  # [B, L, V] each
         guided = self.guide and self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
-        return Trace(h_a, z_a, z_t, logits, guided, h_v, match, teacher[0] if teacher else None)
+        return Trace(h_a, z_a, z_t, logits, guided, prefixes[0], h_v, match, teacher[0] if teacher else None)
 
     @torch.inference_mode()
     def caption(

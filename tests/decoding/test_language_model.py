@@ -316,6 +316,28 @@ def test_models_with_masks_of_their_own_take_one_branch_a_row(
             )
 
 
+@pytest.mark.parametrize("model_type", [*ARCHITECTURES, "bloom"])
+def test_several_captions_of_a_clip_get_the_logits_that_each_gets_alone(
+    model_type: str, tokenizer: PreTrainedTokenizerFast, prefix: Embeds
+) -> None:
+    torch.manual_seed(0)
+    config = {"model_type": model_type, "vocab_size": len(tokenizer), "initializer_range": 0.4}
+    config |= ARCHITECTURES.get(model_type, {"hidden_size": 16, "n_layer": 2, "n_head": 4})
+    language_model = CausalLanguageModel.from_config(config, tokenizer).eval()
+    ids, mask = language_model.encode_captions([*CAPTIONS, *CAPTIONS[::-1]])
+    ids, mask = (x.view(2, 3, -1).transpose(0, 1) for x in (ids, mask))  # two captions of each of three clips
+    values = prefix.values.float().masked_fill(~prefix.mask[..., None], 0.0).requires_grad_()
+    logits = language_model.logits_of_several(Embeds(values, prefix.mask), ids, mask)
+    for k in range(2):
+        alone = language_model.logits(Embeds(values, prefix.mask), ids[:, k], mask[:, k])
+        torch.testing.assert_close(logits[:, k][mask[:, k]], alone[mask[:, k]], atol=1e-4, rtol=0)
+        ours, theirs = (
+            torch.autograd.grad(x[mask[:, k]].square().sum(), values, retain_graph=True)[0]
+            for x in (logits[:, k], alone)
+        )
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
 def test_gradients_of_a_branch_stay_in_it(language_model: LanguageModel, prefix: Embeds) -> None:
     values = prefix.values.nan_to_num()
     own, other = (values.clone().requires_grad_() for _ in range(2))

@@ -211,11 +211,21 @@ class LanguageModel(nn.Module):
         count = len(prefixes)
         return self.logits(stack_rows(prefixes), ids.repeat(count, 1), mask.repeat(count, 1)).chunk(count)
 
+    def logits_of_several(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
+        """`logits` of several captions of each clip: ids, mask [B, K, L] -> [B, K, L, V]."""
+        clips, count, length = ids.shape
+        each = Embeds(*(x.repeat_interleave(count, 0) for x in prefix))
+        return self.logits(each, ids.flatten(0, 1), mask.flatten(0, 1)).view(clips, count, length, -1)
+
 
 class CausalLanguageModel(LanguageModel):
     """A decoder-only model of transformers (Llama, Qwen, GPT-2 ...) and its tokenizer."""
 
     auto_class = AutoModelForCausalLM
+
+    @property
+    def _plainly_attends(self) -> bool:
+        return self.model._supports_sdpa and self.model.config._attn_implementation in ("eager", "sdpa")
 
     def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
         return self.branches([prefix], ids, mask)[0]
@@ -225,8 +235,7 @@ class CausalLanguageModel(LanguageModel):
         a short prompt would be padded to the length of a long one and cost as much. So they stand where the
         model cannot be told who reads whom: flash attention, and families with masks of their own (Bloom).
         """
-        told = self.model._supports_sdpa and self.model.config._attn_implementation in ("eager", "sdpa")
-        if len(prefixes) > 1 and not told:
+        if len(prefixes) > 1 and not self._plainly_attends:
             return super().branches(prefixes, ids, mask)
         table, length = self.token_table, ids.shape[1]
         caption = Embeds(self.embed(ids[:, :-1]), mask[:, :-1])
@@ -243,6 +252,34 @@ class CausalLanguageModel(LanguageModel):
             logits_to_keep=(ends[:, None] - torch.arange(length, 0, -1, device=ids.device)).flatten(),
         )
         return output.logits.split(length, 1)
+
+    def logits_of_several(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
+        """The prefix, most of the tokens, is computed once for all captions of a clip, with its gradient."""
+        # Checkpointing keeps no cache, and other models keep other ones.
+        if self.model.is_activation_checkpointing or not self._plainly_attends or ids.shape[2] < 2:
+            return super().logits_of_several(prefix, ids, mask)
+        clips, count, length = ids.shape
+        prefix = pack_right(prefix)
+        cache = DynamicCache(config=self.model.config)
+        first = self.model(
+            inputs_embeds=prefix.values.to(self.token_table.dtype),
+            attention_mask=prefix.mask.long(),
+            position_ids=(prefix.mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        cache.batch_repeat_interleave(count)
+        ids, mask = ids.flatten(0, 1), mask.flatten(0, 1)
+        seen = torch.cat([prefix.mask.repeat_interleave(count, 0), mask[:, :-1]], 1)
+        others = self.model(
+            inputs_embeds=self.embed(ids[:, :-1]),
+            attention_mask=seen.long(),
+            position_ids=(seen.cumsum(1) - 1)[:, 1 - length :].clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return torch.cat([first.repeat_interleave(count, 0), others], 1).view(clips, count, length, -1)
 
     def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
         prefix = pack_right(prefix)

@@ -15,6 +15,7 @@ __all__ = [
     "distillation_kl",
     "info_nce",
     "ot_alignment_loss",
+    "self_critical_loss",
     "tagging_loss",
     "token_cauchy_schwarz",
 ]
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
     from earwitness.losses.distillation import distillation_kl
     from earwitness.losses.ot_alignment import ot_alignment_loss
+    from earwitness.losses.self_critical import self_critical_loss
     from earwitness.losses.tagging import tagging_loss
 
 __getattr__, __dir__ = lazy_exports(
@@ -33,6 +35,7 @@ __getattr__, __dir__ = lazy_exports(
         "cauchy_schwarz_divergence": "cauchy_schwarz",
         "distillation_kl": "distillation",
         "ot_alignment_loss": "ot_alignment",
+        "self_critical_loss": "self_critical",
         "tagging_loss": "tagging",
         "token_cauchy_schwarz": "cauchy_schwarz",
     },

@@ -17,8 +17,12 @@ from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce
 from earwitness.losses.modality_gap import modality_gap
 from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
+from earwitness.losses.self_critical import self_critical_loss
 from earwitness.model import AudioCaptioningModel, Trace
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
+from earwitness.training.reward import RetrievalReward
+
+DRAWN_TOKENS = 28  # of a caption that is drawn to be rewarded; those of people seldom have more
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
@@ -144,9 +148,9 @@ class CaptioningTask(Task):
     A batch may hold `video` (see `AudioCaptioningModel.watch`) and `captions`, those retrieved for each clip.
     """
 
-    def __init__(self, model: AudioCaptioningModel, weights: Losses):
+    def __init__(self, model: AudioCaptioningModel, weights: Losses, reward: RetrievalReward | None = None):
         super().__init__(model)
-        self.model, self.weights = model, weights
+        self.model, self.weights, self.reward = model, weights, reward
         self.released = model.config.fidelity == "released"
 
     def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **known: Any) -> dict[str, Tensor]:
@@ -162,6 +166,8 @@ class CaptioningTask(Task):
                 losses["distillation"] = distillation_released(trace, mask)
             else:
                 losses["distillation"] = share(mask.sum()) * distillation(trace, mask)
+        if self.reward:
+            losses["self_critical"] = self.self_critical(self.reward, trace.prefix, ids)
         if weights.tagging and "token_tags" in known:
             losses["tagging"] = scene_tagging_loss(self.model.encoder, trace.h_a, known["token_tags"])
         out = self.total(losses, weights.model_dump(include=set(losses)))
@@ -173,6 +179,25 @@ class CaptioningTask(Task):
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """As the model's `caption`; under this name Trainer has FSDP gather the weights that it needs."""
         return self.model.caption(*args, **kwargs)
+
+    def self_critical(self, reward: RetrievalReward, prefix: Embeds, ids: Tensor) -> Tensor:
+        """Of captions that the model draws for each clip; in evaluation what its likeliest ones lack.
+
+        prefix: [B, P, D_llm]. ids: of the clips' own captions, [B, L].
+        """
+        language_model, count = self.model.language_model, reward.samples if self.training else 1
+        wanted = [language_model.decode(row) for row in ids.tolist()]
+        drawing = {"do_sample": True, "top_k": 0, "num_return_sequences": count} if self.training else {}
+        drawn, _ = language_model.generate(
+            Embeds(prefix.values.detach(), prefix.mask), beams=1, max_new_tokens=DRAWN_TOKENS, **drawing
+        )
+        rewards = reward(drawn, wanted)  # [B, K]
+        if not self.training:
+            return -rewards.mean()
+        ids, mask = (x.view(len(wanted), count, -1) for x in language_model.encode_captions(drawn))
+        logits = language_model.logits_of_several(prefix, ids, mask).float()  # [B, K, L, V]
+        log_probs = logits.log_softmax(-1).gather(3, ids[..., None])[..., 0]
+        return share(mask.sum()) * self_critical_loss(log_probs, mask, rewards)
 
     def ot_alignment(self, trace: Trace) -> Tensor:
         """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""

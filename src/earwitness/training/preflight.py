@@ -16,7 +16,9 @@ from earwitness.checkpoint import CONFIG, WEIGHTS, resolve
 from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage, did_you_mean
 from earwitness.data.bank import Bank
 from earwitness.data.shards import INDEX, ShardError
+from earwitness.metrics.meteor_data import MissingData
 from earwitness.training.arguments import training_arguments
+from earwitness.training.reward import RetrievalReward
 from earwitness.training.scene_data import SceneSource, read_captions
 from earwitness.training.stage_data import ClipSource
 
@@ -50,7 +52,12 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
         )
     if preset.init:
         weights_file(preset.init)
-    for _, stage in chosen(preset):
+    for number, stage in chosen(preset):
+        if stage.reward:
+            try:
+                RetrievalReward(stage.reward)
+            except MissingData as error:
+                raise ConfigError(f"stages.{number}.reward.sentence_encoder: {error}") from None
         for place in ("captions", "validation_captions"):
             read_captions(getattr(stage.data, place, []))
     try:

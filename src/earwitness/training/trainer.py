@@ -36,6 +36,7 @@ from earwitness.training.callbacks import (
     lost_worker_named,
 )
 from earwitness.training.objective import TASKS, Task
+from earwitness.training.reward import RetrievalReward
 from earwitness.training.shard_data import ClipStream, KeepPlace
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
 from earwitness.tuning import hold_borrowed
@@ -61,7 +62,7 @@ def train_stage(
     folder.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(stage.seed)
     args = training_arguments(stage, folder, report_to or [])
-    task = _prepared(model, stage, bf16=args.bf16)
+    task = _prepared(model, stage, bf16=args.bf16, device=str(args.device))
     if args.fsdp:
         _check_sharding(task, stage, args.world_size)
     weights = partial(trained_tensors, model)
@@ -105,10 +106,11 @@ def train_stage(
     return metrics
 
 
-def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool) -> Task:
+def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str) -> Task:
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
-    task = kind(model, stage.losses)
+    judged = {"reward": RetrievalReward(stage.reward, device)} if stage.reward else {}
+    task = kind(model, stage.losses, **judged)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
     if bf16:
         for slot in {"vision", "language_model"} & towers(model.config).keys():

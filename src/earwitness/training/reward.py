@@ -1,0 +1,39 @@
+"""What a caption that a model drew is worth: how well it finds the clip's own caption among others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from earwitness.config import RewardConfig
+from earwitness.losses.gathered import gather_batch
+from earwitness.metrics.sentence_encoder import SentenceEncoder
+
+
+class RetrievalReward:
+    """Log-probability by which a caption chooses its own reference among those of the batch, in nats.
+
+    "a man speaks" fits half of all clips: it earns less than what tells this clip from the others. Closeness
+    is the cosine of a sentence encoder's vectors, divided by the temperature. Raises MissingData where the
+    encoder cannot be loaded.
+    """
+
+    def __init__(self, config: RewardConfig, device: str = "cpu") -> None:
+        self.samples, self.temperature = config.samples, config.temperature
+        self.embed = SentenceEncoder(config.sentence_encoder, device, "a stage's reward")
+
+    def __call__(self, captions: Sequence[str], references: Sequence[str]) -> Tensor:
+        """captions: those of a clip side by side, B K in all. references: B. Returns [B, K].
+
+        The references of all processes are chosen among; each must hold as many.
+        """
+        clips = len(references)
+        vectors = torch.from_numpy(self.embed([*references, *captions])).float().to(self.embed.device)
+        own, said = vectors.split([clips, len(captions)])
+        others = gather_batch(own)
+        place = torch.arange(clips, device=own.device)
+        choice = (said @ others.T / self.temperature).log_softmax(-1).view(clips, -1, len(others))
+        return choice[place, :, place + (dist.get_rank() * clips if len(others) > clips else 0)]
