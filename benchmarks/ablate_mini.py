@@ -98,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     preset = load_preset(options.preset)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    vectors = word_vectors(options.captions)
+    embed = word_vectors(options.captions).embed
     start = load_file(options.run / "1-language" / "stage.safetensors")
     with options.out.open("a", encoding="utf-8") as results:
         for name, changes in CAPTIONING.items():
@@ -106,7 +106,7 @@ def main() -> None:
                 variant(preset, 2, options.scenes, changes), options.run, start, options.seed
             )
             row = {"ablation": name, "scenes": options.scenes, "loss": metrics["eval_caption"]}
-            row |= evaluate(model, source, options.count, vectors, beams=3)
+            row |= evaluate(model, source, options.count, embed, beams=3)
             print(json.dumps(row), file=results, flush=True)
             print(json.dumps(row), flush=True)
         for name, changes in TAGGING.items() if options.tagging_scenes else ():
