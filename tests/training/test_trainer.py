@@ -239,4 +239,5 @@ def test_the_embedded_default_preset_is_valid():
         "wording",
         "physics",
         "naming",
+        "rewarded",
     ]
