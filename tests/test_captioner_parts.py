@@ -119,7 +119,9 @@ def test_a_video_may_be_bytes_a_file_or_a_file_object(model, tmp_path):
         captions = captioner([data, tmp_path / "film.mp4", file, io.BytesIO(data)], **FAST)
         file.seek(0)
         windows = list(captioner.timeline(file, window=0.7, **FAST))
-    assert len({(c.text, c.score) for c in captions}) == 1
+    assert len({c.text for c in captions}) == 1
+    # equal rows of a batch may differ in their last bit: on AMD EPYC they do
+    assert [c.score for c in captions] == pytest.approx([captions[0].score] * 4, abs=1e-6)
     assert [c.source for c in captions][1:] == [str(tmp_path / "film.mp4")] * 2 + ["<file object>"]
     path = list(captioner.timeline(tmp_path / "film.mp4", window=0.7, **FAST))
     assert [(c.text, c.start) for c in windows] == [(c.text, c.start) for c in path]

@@ -106,7 +106,7 @@ def train_stage(
     return metrics
 
 
-def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str) -> Task:
+def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
     judged = {"reward": RetrievalReward(stage.reward, device)} if stage.reward else {}
