@@ -7,6 +7,7 @@ import multiprocessing
 import socket
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence
 from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce
 from earwitness.training.objective import CaptioningTask
+from earwitness.training.reward import RetrievalReward
 
 CAPTIONS = [
     "a dog barks",
@@ -80,6 +82,30 @@ def test_global_losses_reach_every_process_with_their_gradient():
         assert loss == pytest.approx(whole.item(), abs=1e-6)
         torch.testing.assert_close(torch.from_numpy(gradient), weight.grad, rtol=0, atol=1e-6)
         assert alone == 4 and own == pytest.approx((3 + 2 * rank) / 4)
+
+
+class Letters:
+    """Texts of like letters have like vectors."""
+
+    device = "cpu"
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        counts = np.array([[text.count(letter) for letter in "abdefgiklmnorstuw"] for text in texts]) + 0.1
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def rewards(clips: slice) -> torch.Tensor:
+    """Of two captions drawn for each clip: its own, and the next one's."""
+    reward = RetrievalReward.__new__(RetrievalReward)
+    reward.temperature, reward.embed = 0.07, Letters()
+    drawn = [CAPTIONS[i % 4] for clip in range(4)[clips] for i in (clip, clip + 1)]
+    return reward(drawn, CAPTIONS[clips])
+
+
+def test_a_reward_chooses_among_the_references_of_all_processes():
+    parts = in_two_processes(lambda rank: rewards(slice(2 * rank, 2 * rank + 2)).numpy())
+    np.testing.assert_allclose(np.concatenate(parts), rewards(slice(4)).numpy(), atol=1e-6)
+    assert (rewards(slice(2)) > rewards(slice(4))[:2]).all()  # among fewer, it is easier
 
 
 def batch_of(model: Any, rows: slice) -> dict[str, Any]:
