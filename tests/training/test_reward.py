@@ -35,25 +35,19 @@ def sentence_encoder(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def reward(sentence_encoder) -> RetrievalReward:
-    return RetrievalReward(RewardConfig(sentence_encoder=sentence_encoder, samples=3))
+    return RetrievalReward.of(RewardConfig(sentence_encoder=sentence_encoder, samples=3))
 
 
-class BagOfWords:
+def bag_of_words(texts):
     """Texts with the same words have the same vector."""
-
-    device = "cpu"
-
-    def __call__(self, texts):
-        words = sorted({word for text in REFERENCES for word in text.split()})
-        counts = np.array([[text.split().count(w) for w in words] for text in texts]) + 1e-3
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+    words = sorted({word for text in REFERENCES for word in text.split()})
+    counts = np.array([[text.split().count(w) for w in words] for text in texts]) + 1e-3
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
 @pytest.fixture
-def plain_reward(reward, monkeypatch) -> RetrievalReward:
-    monkeypatch.setattr(reward, "embed", BagOfWords())
-    monkeypatch.setattr(reward, "samples", 8)
-    return reward
+def plain_reward() -> RetrievalReward:
+    return RetrievalReward(bag_of_words, samples=8, temperature=0.07)
 
 
 def test_reward_by_hand(reward, sentence_encoder):

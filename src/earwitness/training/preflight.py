@@ -55,7 +55,7 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
     for number, stage in chosen(preset):
         if stage.reward:
             try:
-                RetrievalReward(stage.reward)
+                RetrievalReward.of(stage.reward)
             except MissingData as error:
                 raise ConfigError(f"stages.{number}.reward.sentence_encoder: {error}") from None
         for place in ("captions", "validation_captions"):

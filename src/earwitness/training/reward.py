@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -12,18 +13,25 @@ from earwitness.config import RewardConfig
 from earwitness.losses.gathered import gather_batch
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 
+Embed = Callable[[Sequence[str]], np.ndarray]
+
 
 class RetrievalReward:
     """Log-probability by which a caption chooses its own reference among those of the batch, in nats.
 
     "a man speaks" fits half of all clips: it earns less than what tells this clip from the others. Closeness
-    is the cosine of a sentence encoder's vectors, divided by the temperature. Raises MissingData where the
-    encoder cannot be loaded.
+    is the cosine of a sentence encoder's vectors, divided by the temperature. embed: N texts -> unit vectors
+    [N, D]. samples: captions to draw for each clip. device: where rewards are wanted.
     """
 
-    def __init__(self, config: RewardConfig, device: str = "cpu") -> None:
-        self.samples, self.temperature = config.samples, config.temperature
-        self.embed = SentenceEncoder(config.sentence_encoder, device, "a stage's reward")
+    def __init__(self, embed: Embed, *, samples: int, temperature: float, device: str = "cpu") -> None:
+        self.embed, self.samples, self.temperature, self.device = embed, samples, temperature, device
+
+    @classmethod
+    def of(cls, config: RewardConfig, device: str = "cpu") -> RetrievalReward:
+        """Raises MissingData where the sentence encoder cannot be loaded."""
+        embed = SentenceEncoder(config.sentence_encoder, device, "a stage's reward")
+        return cls(embed, samples=config.samples, temperature=config.temperature, device=device)
 
     def __call__(self, captions: Sequence[str], references: Sequence[str]) -> Tensor:
         """captions: those of a clip side by side, B K in all. references: B. Returns [B, K].
@@ -31,7 +39,7 @@ class RetrievalReward:
         The references of all processes are chosen among; each must hold as many.
         """
         clips = len(references)
-        vectors = torch.from_numpy(self.embed([*references, *captions])).float().to(self.embed.device)
+        vectors = torch.from_numpy(self.embed([*references, *captions])).float().to(self.device)
         own, said = vectors.split([clips, len(captions)])
         others = gather_batch(own)
         place = torch.arange(clips, device=own.device)

@@ -109,7 +109,7 @@ def train_stage(
 def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
-    judged = {"reward": RetrievalReward(stage.reward, device)} if stage.reward else {}
+    judged = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
     task = kind(model, stage.losses, **judged)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
     if bf16:
