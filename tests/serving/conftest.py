@@ -136,6 +136,18 @@ def captioner(tiny_model) -> Captioner:
     return Captioner(tiny_model, "tiny")
 
 
+@pytest.fixture
+def slow_listening(captioner, monkeypatch) -> None:
+    """Half a second a batch, however fast the machine: for tests of what happens meanwhile."""
+    listen = captioner.model.listen
+
+    def slow(sound):
+        time.sleep(0.5)
+        return listen(sound)
+
+    monkeypatch.setattr(captioner.model, "listen", slow)
+
+
 @pytest.fixture(scope="session")
 def client(captioner) -> Iterator[Client]:
     """Of a server with a tiny model and small limits."""

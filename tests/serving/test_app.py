@@ -76,7 +76,7 @@ def test_silence_is_said(client) -> None:
     assert (row["caption"], row["score"], row["kind"]) == ("silence", 1.0, "silence")
 
 
-def test_streaming_begins_before_it_ends(client) -> None:
+def test_streaming_begins_before_it_ends(client, slow_listening) -> None:
     """The first line is there while the last windows are still to be heard."""
     body = multipart(wav(noise(29.0)), window=0.5, beams=1, format="ndjson")
     head = (

@@ -307,14 +307,14 @@ def test_who_does_not_read_the_answer_is_dropped(captioner) -> None:
         assert client.get("/healthz").status == 200
 
 
-def test_an_answer_that_takes_too_long(captioner) -> None:
+def test_an_answer_that_takes_too_long(captioner, slow_listening) -> None:
     with serving(captioner, replace(LIMITS, request_seconds=0.3), decoders=1) as client:
         answer = client.post("/v1/captions", wav(noise(29.0)), window=0.5)
         assert answer.status == 503 and "longer than 0.3 s" in answer.json["detail"]
         wait_until(lambda: client.metric("requests_in_progress") == 0)
 
 
-def test_who_leaves_is_no_longer_worked_for(captioner) -> None:
+def test_who_leaves_is_no_longer_worked_for(captioner, slow_listening) -> None:
     with serving(captioner, decoders=1) as client:
         body = multipart(wav(noise(29.0)), window=0.5)
         with client.connect() as connection:
@@ -322,9 +322,10 @@ def test_who_leaves_is_no_longer_worked_for(captioner) -> None:
             wait_until(lambda: client.metric('clips_total{work="listen"}') > 0)
         wait_until(lambda: client.metric("requests_in_progress") == 0, 5)
         assert client.post("/v1/captions", GOOD, beams=1).status == 200
+    assert sum(client.app.state.metrics.clips.values.values()) < 58  # the windows
 
 
-def test_files_are_gone_with_their_request(client, tmp_path, monkeypatch) -> None:
+def test_files_are_gone_with_their_request(client, slow_listening, tmp_path, monkeypatch) -> None:
     """Not when garbage is collected some time: also where the client leaves in the middle."""
 
     def held() -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import torch
 
 from earwitness.clips import Clip, sound_of
 from earwitness.serving.metrics import Metrics
-from earwitness.serving.shared_model import SharedModel
+from earwitness.serving.shared_model import Abandoned, SharedModel
 
 from .conftest import RATE, noise
 
@@ -26,7 +27,7 @@ def test_captions_in_common_batches_are_those_of_each_clip_alone(captioner, clip
     sources = [(clip.waveform, RATE) for clip in clips]
     alone = [captioner(source, beams=2, max_new_tokens=8) for source in sources]
     with SharedModel(captioner.model, 4, metrics) as shared, ThreadPoolExecutor(len(clips)) as threads:
-        twin = shared.behind(captioner)
+        twin = shared.behind(captioner, Event())
         together = list(threads.map(lambda s: twin(s, beams=2, max_new_tokens=8), sources))
         greedy = list(threads.map(lambda s: twin(s, beams=1, max_new_tokens=3), sources))
     assert [c.text for c in together] == [c.text for c in alone]
@@ -71,6 +72,16 @@ def test_a_timeline_is_the_captioners(captioner) -> None:
     recording = noise(12.0, 3), RATE
     expected = list(captioner.timeline(recording, 4.0, beams=1, max_new_tokens=4))
     with SharedModel(captioner.model, 16, Metrics()) as shared:
-        told = list(shared.behind(captioner).timeline(recording, 4.0, beams=1, max_new_tokens=4))
+        told = list(shared.behind(captioner, Event()).timeline(recording, 4.0, beams=1, max_new_tokens=4))
     assert [(c.start, c.end, c.text) for c in told] == [(c.start, c.end, c.text) for c in expected]
     assert captioner.model is not shared  # the captioner itself is as it was
+
+
+def test_nothing_more_is_asked_for_who_has_left(captioner) -> None:
+    left = Event()
+    with SharedModel(captioner.model, 2, Metrics()) as shared:
+        told = shared.behind(captioner, left).timeline((noise(12.0, 3), RATE), 1.0, batch_size=1, beams=1)
+        next(told)
+        left.set()
+        with pytest.raises(Abandoned):
+            list(told)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from earwitness.clips import TOLERANCE, Clip, sound_of
 from earwitness.serving.decoders import Decoders, Recording
 from earwitness.serving.limits import Limits
 from earwitness.serving.metrics import Metrics
-from earwitness.serving.shared_model import SharedModel
+from earwitness.serving.shared_model import Abandoned, SharedModel
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
@@ -47,7 +47,7 @@ class Listener:
         self, captioner: Captioner, limits: Limits, metrics: Metrics, *, decoders: int, batch_size: int
     ) -> None:
         self.model = SharedModel(captioner.model, batch_size, metrics)
-        self.captioner, self.batch_size = self.model.behind(captioner), batch_size
+        self.captioner, self.batch_size = captioner, batch_size
         self.decoders = Decoders(decoders, captioner.sample_rate, limits, metrics)
         self.places = asyncio.Semaphore(limits.concurrency)
         # What a thread does beside asking the model is little, and is not to start threads of its own.
@@ -83,13 +83,16 @@ class Listener:
         self, recording: Recording, window: float | None, hop: float | None, beams: int
     ) -> AsyncIterator[Caption]:
         """As soon as they are known. window None: one caption, if the model hears the recording at once."""
-        told = self._captions(recording, window, hop, beams)
+
+        def told(left: Event) -> Generator[Caption]:
+            return self._captions(self.model.behind(self.captioner, left), recording, window, hop, beams)
+
         async for caption in drawn(told, self.threads):
             yield caption
 
     async def tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
         """The probabilities of tags over time."""
-        rows = [row async for row in drawn(self._tag_rows(recording, window, hop), self.threads)]
+        rows = [row async for row in drawn(lambda _: self._tag_rows(recording, window, hop), self.threads)]
         times, probabilities = zip(*rows)
         table = np.stack(probabilities)  # [windows, tags]
         peaks = table.max(0)
@@ -97,14 +100,14 @@ class Listener:
         return TagTracks([self.model.tag_names[i] for i in told], list(times), table[:, told])
 
     def _captions(
-        self, recording: Recording, window: float | None, hop: float | None, beams: int
+        self, captioner: Captioner, recording: Recording, window: float | None, hop: float | None, beams: int
     ) -> Generator[Caption]:
         source = recording.waveform, recording.sample_rate
-        if window is None and recording.duration <= self.captioner.max_seconds + TOLERANCE:
-            yield self.captioner(source, beams=beams)
+        if window is None and recording.duration <= captioner.max_seconds + TOLERANCE:
+            yield captioner(source, beams=beams)
             return
-        window = window or min(WINDOW, self.captioner.max_seconds)
-        yield from self.captioner.timeline(source, window, hop, batch_size=self.batch_size, beams=beams)
+        window = window or min(WINDOW, captioner.max_seconds)
+        yield from captioner.timeline(source, window, hop, batch_size=self.batch_size, beams=beams)
 
     def _tag_rows(
         self, recording: Recording, window: float, hop: float | None
@@ -120,13 +123,18 @@ class Listener:
                 yield (clip.start, clip.end), row
 
 
-async def drawn(items: Generator[T], threads: ThreadPoolExecutor) -> AsyncIterator[T]:
-    """The items of a generator that blocks, drawn by one of the threads until the reader leaves."""
-    loop, left, end = asyncio.get_running_loop(), threading.Event(), object()
+async def drawn(
+    items_until: Callable[[Event], Generator[T]], threads: ThreadPoolExecutor
+) -> AsyncIterator[T]:
+    """The items of a generator that blocks, drawn by one of the threads until the reader leaves.
+
+    The generator is told of it by the event it was made with, and may then raise Abandoned.
+    """
+    loop, left, end = asyncio.get_running_loop(), Event(), object()
     coming: asyncio.Queue[Any] = asyncio.Queue()
 
     def draw() -> None:
-        with closing(items):
+        with suppress(Abandoned), closing(items_until(left)) as items:
             for item in items:
                 if left.is_set():
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,6 +19,10 @@ from earwitness.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
+
+
+class Abandoned(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Row(NamedTuple):
@@ -46,10 +51,10 @@ class SharedModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def behind(self, captioner: Captioner) -> Captioner:
-        """The captioner, its model replaced by this one."""
+    def behind(self, captioner: Captioner, left: Event) -> Captioner:
+        """The captioner, its model replaced by this one. Once `left` is set, it raises Abandoned."""
         twin = copy.copy(captioner)
-        twin.model = self  # type: ignore[assignment]
+        twin.model = _Until(left, self)  # type: ignore[assignment]
         return twin
 
     def listen(self, sound: dict[str, Tensor]) -> Embeds:
@@ -96,6 +101,18 @@ class SharedModel:
         places = [slice(i * each, (i + 1) * each) for i in range(len(rows))]
         tags = [None] * len(rows) if decoded.tags is None else decoded.tags.split(1)
         return [Decoded(decoded.texts[p], decoded.scores[p], t) for p, t in zip(places, tags)]
+
+
+class _Until:
+    """A model that nobody can ask anything once `left` is set."""
+
+    def __init__(self, left: Event, model: SharedModel) -> None:
+        self._left, self._model = left, model
+
+    def __getattr__(self, name: str) -> Any:
+        if self._left.is_set():
+            raise Abandoned
+        return getattr(self._model, name)
 
 
 def _rows(sound: dict[str, Tensor], captions: Captions | None) -> list[Row]:
