@@ -99,6 +99,15 @@ def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
     assert said(beams=1) == said(beams=1, length_penalty=1.0)  # it is one of beams
 
 
+def test_a_search_has_as_many_beams_as_the_model_names_unless_told(captioner, clips, monkeypatch):
+    three = captioner(clips[2], beams=3, **FAST)
+    assert captioner(clips[2], **FAST) == captioner(clips[2], beams=None, **FAST) == three
+    monkeypatch.setattr(captioner.model, "beams", 1)
+    greedy = captioner(clips[2], **FAST)
+    assert greedy == captioner(clips[2], beams=1, **FAST) != three
+    assert captioner(clips[2], beams=3, **FAST) == three
+
+
 def test_what_was_said_is_looked_at_in_every_step_with_or_without_guides(
     captioner, tiny_model, clips, monkeypatch
 ):

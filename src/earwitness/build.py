@@ -22,6 +22,7 @@ from earwitness.config import ConfigError, GuideConfig, ModelConfig, Tower
 from earwitness.config_checks import part_fidelity, token_order
 from earwitness.config_decoding import CorrectionConfig, RerankConfig
 from earwitness.correction import Corrector, ErrorDetector
+from earwitness.decoding.joint_space import JointSpace
 from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
@@ -93,6 +94,8 @@ def build_model(
         guide=build_guide(config.guide),
         tag_guide=build_tag_guide(config.tag_guide, encoder, language_model),
         alignment=config.alignment,
+        space=build_joint_space(config, encoder.dim, language_model.dim),
+        beams=config.beams,
         no_repeat_ngram=config.no_repeat_ngram,
         length_penalty=config.length_penalty,
         said_words=build_said_words(config.repetition, language_model),
@@ -179,6 +182,11 @@ def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase
         size = {"vocab_size": len(tokenizer)} | (section.config or {})
         language_model = cls.from_config(size, tokenizer)
     return tuning.prepare(language_model, section)
+
+
+def build_joint_space(config: ModelConfig, dim_audio: int, dim_text: int) -> JointSpace | None:
+    section = config.joint_space
+    return None if section is None else JointSpace(dim_audio, dim_text, **section.model_dump())
 
 
 def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:

@@ -120,8 +120,8 @@ class Captioner:
         sound alone (a model that only watches raises MediaError).
 
         on_error: "raise" raises a MediaError that names the file; a function is called with (source, error)
-        instead, and the caption is None. decoding: use_guide=True, and beams=3, max_new_tokens=40 ... of
-        `LanguageModel.generate`.
+        instead, and the caption is None. decoding: use_guide=True, and beams (None: as many as the model
+        names), max_new_tokens=40 ... of `LanguageModel.generate`.
         """
         if isinstance(sources, list):
             return list(self.stream(sources, batch_size=batch_size, on_error=on_error, **decoding))
@@ -205,6 +205,8 @@ class Captioner:
 
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
         """Listen, watch, look up -> search -> choose -> correct."""
+        if decoding.get("beams") is None:
+            decoding = decoding | {"beams": self.model.beams}
         vectors = self._embed(clips)  # [B, D] of each embedder
         decoded = self.model.caption(
             sound_of(clips, self.model.device),

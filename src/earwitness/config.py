@@ -19,7 +19,13 @@ from pydantic import Field, ValidationError, model_validator
 from earwitness.config_bridges import Adapter, Fusion
 from earwitness.config_checks import model_faults, stage_faults
 from earwitness.config_data import Data, ManifestData, SceneData, TextData
-from earwitness.config_decoding import CorrectionConfig, GuideConfig, RerankConfig, RetrievalConfig
+from earwitness.config_decoding import (
+    CorrectionConfig,
+    GuideConfig,
+    JointSpaceConfig,
+    RerankConfig,
+    RetrievalConfig,
+)
 from earwitness.config_parts import (
     Encoder,
     Fidelity,
@@ -62,6 +68,10 @@ class ModelConfig(Section):
     guide: GuideConfig | None = None
     tag_guide: float = Field(0.0, ge=0)  # how much words of the tags that are heard come more easily; 0: none
     alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
+    joint_space: JointSpaceConfig | None = (
+        None  # where that is measured; none: among language_model's embeddings
+    )
+    beams: int = Field(3, ge=1)  # of a search that is not told how many
     no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
     repetition: float = Field(0.0, ge=0)  # how much less easily words come again once said; 0: as easily
     length_penalty: float = 1.0  # beams compare by log-probability / length ** this; less: shorter captions
@@ -103,10 +113,12 @@ class RewardConfig(Section):
 
 
 class Stage(Section):
-    """One run of the trainer. task: what is trained (the encoder's tags, the language model on text, all)."""
+    """One run of the trainer. task: what is trained (the encoder's tags, the language model on text, all that
+    makes captions, the space in which they are chosen).
+    """
 
     name: str
-    task: Literal["tagging", "language", "captioning"]
+    task: Literal["tagging", "language", "captioning", "alignment"]
     data: Data
     losses: Losses = Losses()
     reward: RewardConfig | None = None
@@ -119,6 +131,7 @@ class Stage(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = 1.0
     average: float = Field(0.0, ge=0, lt=1)  # decay of an exponential moving average of the weights; 0: none
+    confusion: float = Field(0.0, ge=0)  # how far the encoder's tokens are moved between clips; 0: not
     blend: float = Field(1.0, gt=0, le=1)  # share of its end in a stage's weights; the rest is its beginning
     evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
     workers: int = Field(1, ge=0)

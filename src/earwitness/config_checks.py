@@ -45,6 +45,8 @@ def model_faults(model: ModelConfig) -> Iterator[str]:
     if lora and (strange := [name for name in lora.targets if name not in LORA_TARGETS]):
         known = ", ".join(LORA_TARGETS)
         yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
+    if model.joint_space and not model.alignment:
+        yield "joint_space is where beams are compared; give model.alignment a weight"
     if model.fidelity == "released":
         ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
         ours += ["guide"] if model.guide else []
@@ -113,7 +115,12 @@ def _names_tags(model: ModelConfig) -> bool:
     return model.encoder.kind in ("conv", "ced") and model.fidelity == "paper"
 
 
-TASK_DATA = {"tagging": ("scenes",), "language": ("text",), "captioning": ("scenes", "manifest")}
+TASK_DATA = {
+    "tagging": ("scenes",),
+    "language": ("text",),
+    "captioning": ("scenes", "manifest"),
+    "alignment": ("scenes", "manifest"),
+}
 
 
 def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
@@ -123,12 +130,16 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"
     if losses.guided_caption and not model.guide:
         yield f"{where}: losses.guided_caption needs model.guide"
+    if stage.task == "alignment" and not model.joint_space:
+        yield f"{where}: task alignment needs model.joint_space"
     if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):
         yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
     if bool(losses.self_critical) != bool(stage.reward):
         yield f"{where}: losses.self_critical and reward go together"
     if stage.reward and stage.task != "captioning":
         yield f"{where}: reward needs task captioning"
+    if stage.confusion and stage.task not in ("captioning", "alignment"):
+        yield f"{where}: confusion needs task captioning or alignment"
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"

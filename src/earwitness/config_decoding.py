@@ -14,6 +14,14 @@ class GuideConfig(Section):
     beta: float = 0.1
 
 
+class JointSpaceConfig(Section):
+    """Where beams are compared with the sound, in place of the language model's embeddings."""
+
+    dim: int = Field(384, ge=1)
+    hidden: int = Field(512, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)  # of what sounds are told by, in training
+
+
 class RetrievalConfig(Section):
     """Captions of similar sounds in the prompt (DistillCaps)."""
 

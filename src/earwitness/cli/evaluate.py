@@ -39,7 +39,9 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder of the results; none: evaluations/MODEL-DATA.")
 ]
 Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or names with commas between.")]
-Beams = Annotated[int, typer.Option(min=1, help="Beams of the search.")]
+Beams = Annotated[
+    int | None, typer.Option(min=1, help="Beams of the search.", show_default="the model's own")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips captioned at once.")]
 Guide = Annotated[bool, typer.Option(help="The model's Token Guide, if it has one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that decode files ahead.")]
@@ -52,7 +54,7 @@ def evaluate(
     data: Data,
     out: Out = None,
     metrics: Metrics = "all",
-    beams: Beams = 3,
+    beams: Beams = None,
     batch_size: BatchSize = 16,
     guide: Guide = True,
     workers: Workers = 1,

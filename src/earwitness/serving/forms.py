@@ -35,7 +35,9 @@ class Form(BaseModel):
 
 
 class CaptionForm(Form):
-    beams: int = Field(3, ge=1, le=16, description="Beams of the search; 1 is faster.")
+    beams: int | None = Field(
+        None, ge=1, le=16, description="Beams of the search; 1 is fastest. None: as many as the model names."
+    )
     format: Literal["json", "ndjson", "srt", "vtt"] = Field(
         "json", description="ndjson: a line for each caption, as soon as it is known."
     )

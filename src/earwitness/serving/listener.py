@@ -80,7 +80,7 @@ class Listener:
                 )  # what still knows the recording, tracebacks say, is not to keep its file
 
     async def captions(
-        self, recording: Recording, window: float | None, hop: float | None, beams: int
+        self, recording: Recording, window: float | None, hop: float | None, beams: int | None
     ) -> AsyncIterator[Caption]:
         """As soon as they are known. window None: one caption, if the model hears the recording at once."""
 
@@ -100,7 +100,7 @@ class Listener:
         return TagTracks([self.model.tag_names[i] for i in told], list(times), table[:, told])
 
     def _captions(
-        self, captioner: Captioner, recording: Recording, window: float | None, hop: float | None, beams: int
+        self, captioner: Captioner, recording: Recording, window: float | None, hop: float | None, beams: int | None
     ) -> Generator[Caption]:
         source = recording.waveform, recording.sample_rate
         if window is None and recording.duration <= captioner.max_seconds + TOLERANCE:

@@ -19,6 +19,7 @@ from earwitness.losses.modality_gap import modality_gap
 from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
 from earwitness.losses.self_critical import self_critical_loss
 from earwitness.model import AudioCaptioningModel, Trace
+from earwitness.training.confusion import confused
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
 from earwitness.training.reward import RetrievalReward
 
@@ -142,22 +143,61 @@ class LanguageTask(Task):
         return self.total({"language": loss}, {"language": 1.0})
 
 
-class CaptioningTask(Task):
+class WholeTask(Task):
+    """Of a task that needs the model from waveform to words. confusion: of h_a in training (`confused`)."""
+
+    def __init__(self, model: AudioCaptioningModel, weights: Losses, *, confusion: float = 0.0) -> None:
+        super().__init__(model)
+        self.model, self.weights, self.confusion = model, weights, confusion
+
+    def disturb(self, h_a: Embeds) -> Embeds:
+        return confused(h_a, self.confusion) if self.training and self.confusion else h_a
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """As the model's `caption`; under this name Trainer has FSDP gather the weights that it needs."""
+        return self.model.caption(*args, **kwargs)
+
+
+class AlignmentTask(WholeTask):
+    """The joint space in which beams are chosen, by InfoNCE; all that it looks at stays as it is."""
+
+    def __init__(self, model: AudioCaptioningModel, weights: Losses, *, confusion: float = 0.0) -> None:
+        super().__init__(model, weights, confusion=confusion)
+        self.freeze(*(part for name, part in model.named_children() if name != "space"))
+
+    def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
+        space: Any = self.model.space
+        with torch.no_grad():
+            h_a = self.disturb(self.model.listen(sound))
+            z_t = Embeds(self.model.language_model.embed(ids), mask)
+        heard, said = gather_batch(space.hear(h_a)), gather_batch(space.read(z_t))
+        return self.total({"info_nce": info_nce(heard, said, self.weights.temperature)}, {"info_nce": 1.0})
+
+
+class CaptioningTask(WholeTask):
     """Everything: captions, guided captions, alignment, distillation, and tags where the batch knows them.
 
     A batch may hold `video` (see `AudioCaptioningModel.watch`) and `captions`, those retrieved for each clip.
     """
 
-    def __init__(self, model: AudioCaptioningModel, weights: Losses, reward: RetrievalReward | None = None):
-        super().__init__(model)
-        self.model, self.weights, self.reward = model, weights, reward
+    def __init__(
+        self,
+        model: AudioCaptioningModel,
+        weights: Losses,
+        reward: RetrievalReward | None = None,
+        *,
+        confusion: float = 0.0,
+    ) -> None:
+        super().__init__(model, weights, confusion=confusion)
+        self.reward = reward
         self.released = model.config.fidelity == "released"
 
     def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **known: Any) -> dict[str, Tensor]:
         weights = self.weights
         if self.released and weights.distillation:
             ids, mask = one_more(ids, mask)
-        trace = self.model(sound, ids, mask, video=known.get("video"), captions=known.get("captions"))
+        given = {name: known.get(name) for name in ("video", "captions")}
+        trace = self.model(sound, ids, mask, **given, disturb=self.disturb)
         losses = captioning_losses(trace, ids, mask, weights)
         if weights.ot_alignment:
             losses["ot_alignment"] = self.ot_alignment(trace)
@@ -175,10 +215,6 @@ class CaptioningTask(Task):
             gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
             out |= {f"modality_gap_{name}": value for name, value in gap.items()}
         return out
-
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model's `caption`; under this name Trainer has FSDP gather the weights that it needs."""
-        return self.model.caption(*args, **kwargs)
 
     def self_critical(self, reward: RetrievalReward, prefix: Embeds, ids: Tensor) -> Tensor:
         """Of captions that the model draws for each clip; in evaluation what its likeliest ones lack.
@@ -212,4 +248,5 @@ TASKS: dict[str, type[Task]] = {
     "tagging": TaggingTask,
     "language": LanguageTask,
     "captioning": CaptioningTask,
+    "alignment": AlignmentTask,
 }

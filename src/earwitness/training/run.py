@@ -67,7 +67,7 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
     torch.manual_seed(preset.stages[0].seed if preset.stages else 0)
     model = build_model(config, tokenizer)
     if preset.init:
-        fill(model, load_file(weights_file(preset.init)), preset.init)
+        fill(model, _beginning(model, preset.init), preset.init)
     reached: dict[str, Any] = {}
     for number, stage in chosen(preset):
         folder = out / f"{number}-{stage.name}"
@@ -92,6 +92,14 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
         save_checkpoint(model.eval(), out / "model", half=True, card=card)
     processes.wait_for_everyone()
     return model
+
+
+def _beginning(model: AudioCaptioningModel, init: str) -> dict[str, Tensor]:
+    """The weights that training starts from; a joint space may be given to a model that had none."""
+    tensors = load_file(weights_file(init))
+    if any(name.startswith("space.") for name in tensors):
+        return tensors
+    return {k: v for k, v in trained_tensors(model).items() if k.startswith("space.")} | tensors
 
 
 def blended(start: dict[str, Tensor], trained: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -144,7 +144,7 @@ def stage_data(
     if isinstance(stage.data, TextData):
         return _texts(stage.data, encode)
     assert isinstance(stage.data, SceneData) and isinstance(source, SceneSource)
-    return _scenes(stage, source, encode if stage.task == "captioning" else None)
+    return _scenes(stage, source, None if stage.task == "tagging" else encode)
 
 
 def _texts(section: TextData, encode: CaptionEncoder) -> StageData:

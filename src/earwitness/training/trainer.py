@@ -35,7 +35,7 @@ from earwitness.training.callbacks import (
     disk_full_named,
     lost_worker_named,
 )
-from earwitness.training.objective import TASKS, Task
+from earwitness.training.objective import TASKS, Task, WholeTask
 from earwitness.training.reward import RetrievalReward
 from earwitness.training.shard_data import ClipStream, KeepPlace
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
@@ -109,8 +109,10 @@ def train_stage(
 def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
-    judged = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
-    task = kind(model, stage.losses, **judged)
+    options: dict[str, Any] = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
+    if issubclass(kind, WholeTask):
+        options["confusion"] = stage.confusion
+    task = kind(model, stage.losses, **options)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
     if bf16:
         for slot in {"vision", "language_model"} & towers(model.config).keys():

@@ -1,0 +1,25 @@
+"""Audio tokens as uncertain as those of new recordings, for what learns to read them."""
+
+from __future__ import annotations
+
+import torch
+
+from earwitness.embeds import Embeds
+
+
+def confused(h_a: Embeds, most: float) -> Embeds:
+    """Each clip moved away from one clip of the batch and towards another. Ours.
+
+    An encoder is surer of recordings that it learnt from than of new ones, and a language model that reads
+    it in training learns to take its word. So the mean of one other clip is taken from all tokens of a clip
+    and that of another added, both times s / sqrt(2), s drawn from 0 to `most`: with s = 1 the shift has the
+    spread that the means of clips have. Errors so made lie where clips differ, as those of the encoder do;
+    noise alike in all directions is passed over by what reads it.
+    """
+    means = h_a.mean()  # [B, D]
+    clips, device = len(means), means.device
+    scale = most / 2**0.5 * torch.rand(clips, 1, device=device, dtype=means.dtype)
+    shift = scale * (
+        means[torch.randperm(clips, device=device)] - means[torch.randperm(clips, device=device)]
+    )
+    return Embeds(h_a.values + shift[:, None], h_a.mask)
