@@ -32,7 +32,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.hostility import ATTACKS, form, posted
-from benchmarks.mini import BEAMS, RATE, sounds
+from benchmarks.mini import RATE, sounds
 from benchmarks.record import Row, append, report
 
 BATCH = 16  # windows; that of `earwitness serve`
@@ -136,9 +136,9 @@ def engine(model: str | None, clips: int) -> tuple[float, float]:
     from earwitness import Captioner
 
     captioner, files = Captioner.from_pretrained(model), recordings()
-    captioner(files[:WARM], batch_size=BATCH, beams=BEAMS)
+    captioner(files[:WARM], batch_size=BATCH)
     begin, worked = time.perf_counter(), time.process_time()
-    for _ in captioner.stream((files[i % len(files)] for i in range(clips)), batch_size=BATCH, beams=BEAMS):
+    for _ in captioner.stream((files[i % len(files)] for i in range(clips)), batch_size=BATCH):
         pass
     return clips / (time.perf_counter() - begin), (time.process_time() - worked) / clips
 

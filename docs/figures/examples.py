@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from earwitness import Captioner
 from earwitness.decoding import normalise_caption
+from earwitness.embeds import Embeds
 from earwitness.media import load_audio
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -35,8 +37,7 @@ def references() -> dict[str, str]:
         return {files[row["id"]]: normalise_caption(row["caption"]) for row in csv.DictReader(rows)}
 
 
-def mean_text(captions: list[str]) -> Tensor:
-    """Mean caption embeddings [N, D_llm]."""
+def caption_embeddings(captions: Sequence[str]) -> Embeds:
+    """z_t [N, L, D_llm]."""
     ids, mask = model().language_model.encode_captions(captions)
-    weight = mask[..., None].float()
-    return (model().language_model.embed(ids) * weight).sum(1) / weight.sum(1)
+    return Embeds(model().language_model.embed(ids), mask)

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from examples import mean_text, model, references, sound
+from examples import caption_embeddings, model, references, sound
 
 from earwitness.losses import info_nce
 
@@ -12,7 +12,7 @@ from earwitness.losses import info_nce
 def draw():
     captions = references()
     audio = torch.cat([model().adapter(model().listen(sound(name))).mean() for name in captions])
-    text = mean_text(list(captions.values()))
+    text = caption_embeddings(list(captions.values())).mean()
     cosines = F.normalize(audio, dim=1) @ F.normalize(text, dim=1).T
     loss = info_nce(audio, text)
     figure, axis = plt.subplots(figsize=(6.5, 3.6))

@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import torch
-from examples import mean_text, model, sound
+from examples import caption_embeddings, model, sound
 
 from earwitness.decoding.rerank import rerank
 
@@ -12,9 +12,12 @@ SOUND = "rain_and_thunder.opus"
 @torch.inference_mode()
 def draw():
     heard = sound(SOUND)
-    zbar = model().adapter(model().listen(heard)).mean()
+    h_a = model().listen(heard)
+    own = model().space.hear(h_a, model().adapter(h_a)).numpy()
     decoded = model().caption(heard, beams=8, num_return_sequences=8)
-    (ranked,) = rerank([decoded.texts], zbar.numpy(), lambda texts: mean_text(list(texts)).numpy())
+    (ranked,) = rerank(
+        [decoded.texts], own, lambda texts: model().space.read(caption_embeddings(texts)).numpy()
+    )
     figure, axis = plt.subplots(figsize=(7, 3))
     for entry in ranked:
         chosen = entry is ranked[0]

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from examples import mean_text, model, references, sound
+from examples import caption_embeddings, model, references, sound
 
 SOUND, DRAWN, TEMPERATURE = "church_bells.opus", 8, 0.07
 
@@ -13,7 +13,9 @@ def draw():
     torch.manual_seed(0)
     texts = model().caption(sound(SOUND), beams=1, do_sample=True, num_return_sequences=DRAWN).texts
     own = list(references()).index(SOUND)
-    drawn, wanted = (F.normalize(mean_text(x), dim=1) for x in (texts, list(references().values())))
+    drawn, wanted = (
+        F.normalize(caption_embeddings(x).mean(), dim=1) for x in (texts, list(references().values()))
+    )
     rewards = (drawn @ wanted.T / TEMPERATURE).log_softmax(-1)[:, own]  # [K]
     advantage = (rewards - rewards.mean()) * DRAWN / (DRAWN - 1)
     figure, axis = plt.subplots(figsize=(7, 3))

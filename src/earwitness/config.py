@@ -99,6 +99,7 @@ class Losses(Section):
     distillation: float = Field(0.0, ge=0)
     tagging: float = Field(0.0, ge=0)
     self_critical: float = Field(0.0, ge=0)
+    sentence: float = Field(0.0, ge=0)
     temperature: float = Field(0.07, gt=0)
     sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -122,6 +123,7 @@ class Stage(Section):
     data: Data
     losses: Losses = Losses()
     reward: RewardConfig | None = None
+    teacher: str | None = None  # hub name or folder of a sentence-transformers model, for losses.sentence
     freeze: list[Literal["encoder", "adapter", "language_model"]] = Field([])
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(1, ge=1)

@@ -136,6 +136,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
     if bool(losses.self_critical) != bool(stage.reward):
         yield f"{where}: losses.self_critical and reward go together"
+    if bool(losses.sentence) != bool(stage.teacher):
+        yield f"{where}: losses.sentence and teacher go together"
+    if stage.teacher and stage.task != "alignment":
+        yield f"{where}: teacher needs task alignment"
     if stage.reward and stage.task != "captioning":
         yield f"{where}: reward needs task captioning"
     if stage.confusion and stage.task not in ("captioning", "alignment"):

@@ -81,6 +81,22 @@ def clip_recipe(sets, tiny_checkpoint) -> Callable[..., dict[str, Any]]:
     return recipe
 
 
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory) -> str:
+    """The folder of a tiny one of random weights, 32 wide, in the published layout."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("sentences")
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog barks rain falls on roof man speaks bell rings then while"
+    (folder / "vocab.txt").write_text("\n".join(words.split()), encoding="utf-8")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(words.split()), initializer_range=0.4, **sizes)
+    BertModel(config).save_pretrained(folder)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return str(folder)
+
+
 def fork(work: Callable[[], Any]) -> Any:
     """work() in a forked process, started. Its exit code is 143 if the run stopped as asked."""
 

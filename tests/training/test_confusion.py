@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from earwitness.config import Preset
+from earwitness.config import ConfigError, Preset
 from earwitness.embeds import Embeds, length_mask
 from earwitness.training.confusion import confused
 from earwitness.training.run import train
@@ -59,10 +59,30 @@ def test_a_stage_trains_the_space_and_nothing_else(clip_recipe, tiny_model, tmp_
     assert logged[-1] < logged[0]
 
 
+def test_captions_come_to_meet_their_teachers_vectors(clip_recipe, sentence_encoder, tmp_path):
+    data = clip_recipe(
+        data={"epochs": 4},
+        task="alignment",
+        teacher=sentence_encoder,
+        losses={"sentence": 5.0},
+        learning_rate=5e-3,
+        evaluate_every=6,
+    )
+    data["model"] |= {"alignment": 1.0, "joint_space": {"dim": 32, "hidden": 24}}
+    train(Preset.model_validate(data), tmp_path / "out")
+    logged = list(losses(tmp_path / "out" / "0-train", "eval_sentence").values())
+    assert logged[-1] < 0.5 * logged[0]
+    data["model"]["joint_space"]["dim"] = 16
+    with pytest.raises(ConfigError, match=r"stages\.0\.teacher: .* 32 wide, model\.joint_space\.dim is not"):
+        train(Preset.model_validate(data), tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
         ({"task": "alignment"}, "task alignment needs model.joint_space"),
+        ({"losses": {"sentence": 1.0}}, "losses.sentence and teacher go together"),
+        ({"losses": {"sentence": 1.0}, "teacher": "x"}, "teacher needs task alignment"),
         ({"task": "tagging", "confusion": 1.0}, "confusion needs task captioning or alignment"),
     ],
 )

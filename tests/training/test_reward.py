@@ -19,21 +19,6 @@ REFERENCES = ["a dog barks", "rain falls on a roof", "a man speaks", "a bell rin
 
 
 @pytest.fixture(scope="module")
-def sentence_encoder(tmp_path_factory) -> str:
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("sentences")
-    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog barks rain falls on roof man speaks bell rings then while"
-    (folder / "vocab.txt").write_text("\n".join(words.split()), encoding="utf-8")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    config = BertConfig(vocab_size=len(words.split()), initializer_range=0.4, **sizes)
-    BertModel(config).save_pretrained(folder)
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def reward(sentence_encoder) -> RetrievalReward:
     return RetrievalReward.of(RewardConfig(sentence_encoder=sentence_encoder, samples=3))
 

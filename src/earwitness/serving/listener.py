@@ -100,7 +100,12 @@ class Listener:
         return TagTracks([self.model.tag_names[i] for i in told], list(times), table[:, told])
 
     def _captions(
-        self, captioner: Captioner, recording: Recording, window: float | None, hop: float | None, beams: int | None
+        self,
+        captioner: Captioner,
+        recording: Recording,
+        window: float | None,
+        hop: float | None,
+        beams: int | None,
     ) -> Generator[Caption]:
         source = recording.waveform, recording.sample_rate
         if window is None and recording.duration <= captioner.max_seconds + TOLERANCE:

@@ -21,7 +21,7 @@ from earwitness.losses.self_critical import self_critical_loss
 from earwitness.model import AudioCaptioningModel, Trace
 from earwitness.training.confusion import confused
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
-from earwitness.training.reward import RetrievalReward
+from earwitness.training.reward import Embed, RetrievalReward
 
 DRAWN_TOKENS = 28  # of a caption that is drawn to be rewarded; those of people seldom have more
 
@@ -159,10 +159,21 @@ class WholeTask(Task):
 
 
 class AlignmentTask(WholeTask):
-    """The joint space in which beams are chosen, by InfoNCE; all that it looks at stays as it is."""
+    """The joint space in which beams are chosen, by InfoNCE; all that it looks at stays as it is.
 
-    def __init__(self, model: AudioCaptioningModel, weights: Losses, *, confusion: float = 0.0) -> None:
+    teacher: texts -> unit vectors [N, D] with D that of the space, which captions' vectors come to meet.
+    """
+
+    def __init__(
+        self,
+        model: AudioCaptioningModel,
+        weights: Losses,
+        teacher: Embed | None = None,
+        *,
+        confusion: float = 0.0,
+    ) -> None:
         super().__init__(model, weights, confusion=confusion)
+        self.teacher = teacher
         self.freeze(*(part for name, part in model.named_children() if name != "space"))
 
     def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
@@ -170,8 +181,15 @@ class AlignmentTask(WholeTask):
         with torch.no_grad():
             h_a = self.disturb(self.model.listen(sound))
             z_t = Embeds(self.model.language_model.embed(ids), mask)
-        heard, said = gather_batch(space.hear(h_a)), gather_batch(space.read(z_t))
-        return self.total({"info_nce": info_nce(heard, said, self.weights.temperature)}, {"info_nce": 1.0})
+        heard, said = space.hear(h_a), space.read(z_t)  # [B, D]
+        pairs = gather_batch(heard), gather_batch(said)
+        losses = {"info_nce": info_nce(*pairs, self.weights.temperature)}
+        if self.teacher:
+            taught = torch.from_numpy(
+                self.teacher([self.model.language_model.decode(i) for i in ids.tolist()])
+            )
+            losses["sentence"] = (1 - F.cosine_similarity(said, taught.to(said))).mean()
+        return self.total(losses, {"info_nce": 1.0, "sentence": self.weights.sentence})
 
 
 class CaptioningTask(WholeTask):

@@ -17,8 +17,8 @@ from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stag
 from earwitness.data.bank import Bank
 from earwitness.data.shards import INDEX, ShardError
 from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.training.arguments import training_arguments
-from earwitness.training.reward import RetrievalReward
 from earwitness.training.scene_data import SceneSource, read_captions
 from earwitness.training.stage_data import ClipSource
 
@@ -54,10 +54,13 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
         weights_file(preset.init)
     for number, stage in chosen(preset):
         if stage.reward:
-            try:
-                RetrievalReward.of(stage.reward)
-            except MissingData as error:
-                raise ConfigError(f"stages.{number}.reward.sentence_encoder: {error}") from None
+            _sentence_encoder(stage.reward.sentence_encoder, f"stages.{number}.reward.sentence_encoder")
+        if stage.teacher and preset.model.joint_space:
+            width = _sentence_encoder(stage.teacher, f"stages.{number}.teacher")(["a"]).shape[1]
+            if width != preset.model.joint_space.dim:
+                raise ConfigError(
+                    f"stages.{number}.teacher: its vectors are {width} wide, model.joint_space.dim is not"
+                )
         for place in ("captions", "validation_captions"):
             read_captions(getattr(stage.data, place, []))
     try:
@@ -69,6 +72,13 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
     except ShardError as error:
         raise ConfigError(str(error)) from None
     return scene_sources(preset, out) | clips
+
+
+def _sentence_encoder(model: str, place: str) -> SentenceEncoder:
+    try:
+        return SentenceEncoder(model, what="a stage")
+    except MissingData as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def chosen(preset: Preset) -> list[tuple[int, Stage]]:

@@ -23,6 +23,7 @@ from earwitness.build import towers
 from earwitness.checkpoint import fill, trained_tensors
 from earwitness.config import ConfigError, Stage
 from earwitness.devices import keep_freed_memory
+from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.arguments import training_arguments
 from earwitness.training.callbacks import (
@@ -110,6 +111,8 @@ def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: 
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
     options: dict[str, Any] = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
+    if stage.teacher:
+        options["teacher"] = SentenceEncoder(stage.teacher, device, "a stage's teacher")
     if issubclass(kind, WholeTask):
         options["confusion"] = stage.confusion
     task = kind(model, stage.losses, **options)
