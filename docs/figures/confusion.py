@@ -6,7 +6,7 @@ from examples import model, references, sound
 
 from earwitness.embeds import Embeds
 
-SOUND, AWAY, TOWARDS = "church_bells.opus", "rain_and_thunder.opus", "farm.opus"
+SOUND, AWAY, TOWARDS = "church_bells.opus", "farm.opus", "rain_and_thunder.opus"
 SHARES = (0.0, 0.7, 1.4)  # s / sqrt(2)
 
 
