@@ -242,5 +242,9 @@ def towers(config: ModelConfig) -> dict[str, Tower]:
 
 def restore_tuning(model: AudioCaptioningModel) -> None:
     """What is trained as the config says, after something else was, as in a stage that froze parts."""
-    for slot, section in towers(model.config).items():
-        tuning.restore(getattr(model, slot), section)
+    sections = towers(model.config)
+    for slot, part in model.named_children():
+        if slot in sections:
+            tuning.restore(part, sections[slot])
+        else:
+            part.requires_grad_(True)

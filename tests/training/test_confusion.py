@@ -1,11 +1,16 @@
 """Tokens as uncertain as those of new recordings, and the stage that trains the joint space on them."""
 
+import copy
+
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from earwitness.config import ConfigError, Preset
+from earwitness.config import ConfigError, Losses, Preset
+from earwitness.decoding.joint_space import JointSpace
 from earwitness.embeds import Embeds, length_mask
 from earwitness.training.confusion import confused
+from earwitness.training.objective import AlignmentTask, CaptioningTask
 from earwitness.training.run import train
 
 from .conftest import losses
@@ -96,3 +101,31 @@ def test_a_space_without_a_weight_is_refused(clip_recipe):
     data["model"] |= {"alignment": 0.0, "joint_space": {}}
     with pytest.raises(ValueError, match="give model.alignment a weight"):
         Preset.model_validate(data)
+
+
+def test_what_one_stage_left_alone_the_next_one_trains(clip_recipe, tmp_path):
+    """After the joint space the captioner, which has no use for the space: it stays, and all else moves."""
+    data = clip_recipe()
+    data["model"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
+    (stage,) = data["stages"]
+    data["stages"] = [stage | {"name": "space", "task": "alignment"}, stage | {"name": "words"}]
+    model = train(Preset.model_validate(data), tmp_path / "out")
+    before = load_file(tmp_path / "out" / "0-space" / "stage.safetensors")
+    moved = {
+        name
+        for name, tensor in model.state_dict().items()
+        if not torch.equal(tensor, before.get(name, tensor))
+    }
+    assert {name.partition(".")[0] for name in moved} == {"encoder", "adapter", "language_model"}
+
+
+def test_a_captioner_has_nothing_to_train_that_gets_no_gradient(tiny_model):
+    """Processes that train together would wait for it."""
+    model = copy.deepcopy(tiny_model)
+    model.space = JointSpace(model.encoder.dim, model.language_model.dim, dim=8, hidden=8, dropout=0.0)
+    task = CaptioningTask(model, Losses())
+    assert not any(p.requires_grad for p in model.space.parameters())
+    AlignmentTask(model, Losses())
+    assert {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad} == {"space"}
+    CaptioningTask(model, Losses())
+    assert all(p.requires_grad for p in task.model.adapter.parameters())

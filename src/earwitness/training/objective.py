@@ -208,6 +208,8 @@ class CaptioningTask(WholeTask):
     ) -> None:
         super().__init__(model, weights, confusion=confusion)
         self.reward = reward
+        if isinstance(model.space, nn.Module):  # no loss here reaches it
+            self.freeze(model.space)
         self.released = model.config.fidelity == "released"
 
     def forward(self, sound: dict[str, Tensor], ids: Tensor, mask: Tensor, **known: Any) -> dict[str, Tensor]:
