@@ -240,4 +240,9 @@ def test_the_embedded_default_preset_is_valid():
         "physics",
         "naming",
         "rewarded",
+        "unsure",
+        "sharper",
+        "choosing",
     ]
+    teacher = preset.stages[-1].teacher
+    assert teacher == preset.stages[-2].reward.sentence_encoder and preset.model.joint_space.dim == 384
