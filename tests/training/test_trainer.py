@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from earwitness.config import Preset, load_preset
+from earwitness.config import ConfigError, Preset, load_preset
 from earwitness.training.run import train, train_tokenizer
 from earwitness.training.tag_metrics import average_precision, mean_average_precision
 
@@ -120,6 +120,13 @@ def test_a_blended_stage_ends_on_the_line_from_its_start(finished, bank_folder, 
     for k in moved:
         expected = 0.75 * start[k] + 0.25 * ends[1.0][k]
         assert torch.allclose(ends[0.25][k], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_folder_that_is_no_bank_is_named_with_its_stage(bank_folder, tmp_path):
+    data = recipe(bank_folder, tmp_path)
+    data["stages"][2]["data"] = data["stages"][2]["data"] | {"bank": str(tmp_path / "none")}
+    with pytest.raises(ConfigError, match=r"stages\.2\.data\.bank: .*none is no bank"):
+        train(Preset.model_validate(data), tmp_path / "out")
 
 
 def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):

@@ -132,13 +132,27 @@ def _check_deepspeed(place: str, config: Any) -> None:
 
 
 def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
-    """A source for each stage of scenes; a bank is opened once, its frames kept beside the run folder."""
-    sections = {s.name: s.data for s in preset.stages if isinstance(s.data, SceneData)}
-    banks = {
-        (folder, synthesis): Bank.open(folder, out.parent / "banks", synthesis=synthesis)
-        for folder, synthesis in {(s.bank, s.synthesis) for s in sections.values()}
-    }
-    return {name: SceneSource(s, banks[s.bank, s.synthesis]) for name, s in sections.items()}
+    """A source for each stage of scenes, those that are not to run too: banks name the encoder's tags.
+
+    A bank is opened once, its frames kept beside the run folder. Raises ConfigError if it is none.
+    """
+    banks: dict[Any, Bank] = {}
+    sources = {}
+    for number, stage in enumerate(preset.stages):
+        section = stage.data
+        if not isinstance(section, SceneData):
+            continue
+        key = section.bank, section.synthesis
+        try:
+            banks[key] = (
+                banks[key]
+                if key in banks
+                else Bank.open(section.bank, out.parent / "banks", synthesis=section.synthesis)
+            )
+        except ValueError as error:
+            raise ConfigError(f"stages.{number}.data.bank: {error}") from None
+        sources[stage.name] = SceneSource(section, banks[key])
+    return sources
 
 
 def weights_file(init: str) -> Path:
