@@ -68,9 +68,7 @@ class ModelConfig(Section):
     guide: GuideConfig | None = None
     tag_guide: float = Field(0.0, ge=0)  # how much words of the tags that are heard come more easily; 0: none
     alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
-    joint_space: JointSpaceConfig | None = (
-        None  # where that is measured; none: among language_model's embeddings
-    )
+    joint_space: JointSpaceConfig | None = None  # where; none: among the language model's embeddings
     beams: int = Field(3, ge=1)  # of a search that is not told how many
     no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
     repetition: float = Field(0.0, ge=0)  # how much less easily words come again once said; 0: as easily

@@ -124,9 +124,9 @@ class AudioCaptioningModel(nn.Module):
         match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
         return self.fusion(h_a, h_v, match), match
 
-    def caption_embeddings(self, ids: Tensor, mask: Tensor, z_a: Embeds) -> Embeds:
-        """Tokens [B, L] -> z_t [B, L, D_llm], in z_a's precision."""
-        return Embeds(self.language_model.embed(ids).to(z_a.values.dtype), mask)
+    def caption_embeddings(self, ids: Tensor, mask: Tensor, sound: Embeds) -> Embeds:
+        """Tokens [B, L] -> z_t [B, L, D_llm], in the precision of the sound they are compared with."""
+        return Embeds(self.language_model.embed(ids).to(sound.values.dtype), mask)
 
     def prefixes(self, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> list[Embeds]:
         """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.

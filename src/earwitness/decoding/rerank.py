@@ -30,11 +30,10 @@ class Reranker:
         self.embedder, self.weight = embedder, weight
 
     def searching(self, decoding: dict[str, Any]) -> dict[str, Any]:
-        """The settings of `LanguageModel.generate` that return every beam.
+        """The settings of `LanguageModel.generate` that return every one of decoding["beams"].
 
         Raises ValueError if that is only one.
         """
-        decoding = {"beams": 3} | decoding
         decoding = {"num_return_sequences": decoding["beams"]} | decoding
         if decoding["num_return_sequences"] < 2:
             raise ValueError("re-ranking chooses among beams: search with at least 2")
