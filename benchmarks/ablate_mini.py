@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 
 from benchmarks.mini_quality import evaluate, word_vectors
 from earwitness.build import build_model
-from earwitness.config import Preset, load_preset
+from earwitness.config.preset import Preset, load_preset
+from earwitness.training.inputs.stage_data import stage_data
 from earwitness.training.preflight import scene_sources
 from earwitness.training.run import _tokenizer, _with_tags
-from earwitness.training.stage_data import stage_data
 from earwitness.training.trainer import train_stage
 
 CAPTIONING = {

@@ -16,7 +16,8 @@ import torch
 from benchmarks.mini import EXAMPLES, SECONDS, sounds
 from benchmarks.record import Row, Stopwatch, fair_clock, report
 from earwitness import Captioner
-from earwitness.media import find_media, load_audio
+from earwitness.media.files import find_media
+from earwitness.media.reading import load_audio
 
 
 class Watched:

@@ -27,7 +27,8 @@ from benchmarks.record import Row, fair_clock, report, side_by_side
 from earwitness import features
 from earwitness.encoders import CedEncoder
 from earwitness.encoders.ced import SIZES
-from earwitness.media import find_media, load_audio
+from earwitness.media.files import find_media
+from earwitness.media.reading import load_audio
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 10

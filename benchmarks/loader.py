@@ -33,7 +33,7 @@ from earwitness.data import manifest as manifests
 from earwitness.data.shard_writing import ENCODERS, Sharding, write_shards
 from earwitness.data.shards import Sample, ShardStream
 from earwitness.features import log_mel
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 
 BATCH = 32
 DISTINCT = 32  # clips; the others are copies of their files

@@ -43,7 +43,8 @@ FIGURES = {
 
 def sounds() -> list[np.ndarray]:
     """The example sounds, each repeated or cut to SECONDS."""
-    from earwitness.media import find_media, load_audio
+    from earwitness.media.files import find_media
+    from earwitness.media.reading import load_audio
 
     size = round(SECONDS * RATE)
     return [np.resize(load_audio(file, RATE).waveform, size) for file in find_media(EXAMPLES)]

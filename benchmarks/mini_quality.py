@@ -27,16 +27,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from earwitness.checkpoint import load_checkpoint
-from earwitness.config import SceneData
-from earwitness.data.bank import Bank
-from earwitness.data.mixdown import render_waveform
-from earwitness.data.scenes import Scene
+from earwitness.checkpoints.folder import load_checkpoint
+from earwitness.config.data import SceneData
 from earwitness.data.shard_writing import encode_opus
 from earwitness.features import HOP, SAMPLE_RATE
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 from earwitness.metrics.sentence_encoder import SentenceEncoder
-from earwitness.training.scene_data import SceneCollator, SceneSource
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.composer import Scene
+from earwitness.scenes.mixdown import render_waveform
+from earwitness.training.inputs.scene_data import SceneCollator, SceneSource
 from earwitness.training.tag_metrics import mean_average_precision
 
 Embed = Callable[[list[str]], np.ndarray]  # N texts -> unit vectors [N, D]

@@ -21,7 +21,7 @@ import torch
 from benchmarks.mini import EXAMPLES, sounds
 from benchmarks.record import Row, report, side_by_side
 from earwitness import Captioner
-from earwitness.media import sample_frames
+from earwitness.media.video import sample_frames
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 from earwitness.retrieval.embedders import unit
 

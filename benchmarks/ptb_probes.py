@@ -4,7 +4,7 @@ The tokenizer of CoreNLP 3.4.1 (pycocoevalcap carries it; needs Java) is only ru
   - telephone numbers: which lengths of digit groups, joined by which signs, make one token;
   - web and e-mail addresses, smileys, hyphenated words: which characters a place in a template takes;
   - hyphenated words, too: of all short texts over a few characters, which are one token, as an automaton.
-src/earwitness/metrics/ptb_shapes.py writes the tables down as regular expressions; tests/metrics/test_jars.py
+src/earwitness/metrics/ptb/shapes.py writes the tables down as regular expressions; tests/metrics/test_jars.py
 compares them with the tokenizer on these and other texts.
 """
 
@@ -41,7 +41,7 @@ ALPHABETS = ("b7-_.", "b7-/", "db-'", "b7-,.")
 
 def original_tokens(lines: Sequence[str]) -> list[str]:
     """Tokens of every line, blanks between, as pycocoevalcap's jar makes them of the lines as one file."""
-    from earwitness.metrics.meteor_data import package_folder
+    from earwitness.metrics.meteor.data import package_folder
 
     jar = package_folder() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
     command = ["java", "-Dfile.encoding=UTF-8", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]

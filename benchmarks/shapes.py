@@ -9,7 +9,8 @@ import torch
 from transformers import AutoTokenizer
 
 from earwitness.build import build_model
-from earwitness.config import ModelConfig, load_preset
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import load_preset
 from earwitness.model import AudioCaptioningModel
 
 LLAMA = {"model_type": "llama", "vocab_size": 32000, "max_position_embeddings": 2048}

@@ -37,8 +37,8 @@ class Piece(NamedTuple):
 
 def composed(bank: Path, count: int, seed: int) -> list[Piece]:
     """Pieces of two events from held-out recordings of different labels, 1.5 to 7 s each."""
-    from earwitness.data.bank import held_out_groups, read_manifest
-    from earwitness.media import load_audio
+    from earwitness.media.reading import load_audio
+    from earwitness.scenes.bank import held_out_groups, read_manifest
 
     recordings = read_manifest(bank)
     held_out = held_out_groups(recordings)
@@ -77,8 +77,9 @@ def _composed(events: list[np.ndarray], rng: np.random.Generator) -> Piece:
 
 
 def boundary_rows(model: str | None, pieces: list[Piece], prices: list[float]) -> list[Row]:
-    from earwitness import Captioner, media, segmentation
+    from earwitness import Captioner, segmentation
     from earwitness.clips import Clip
+    from earwitness.media import reading as media
 
     captioner = Captioner.from_pretrained(model)
     track, heard = segmentation.tag_track_of(captioner.model), []

@@ -19,7 +19,8 @@ import torch
 from benchmarks.limits import matmul_rate
 from benchmarks.record import Row, report, side_by_side
 from benchmarks.shapes import NEIGHBOURS, batch, shaped
-from earwitness.config import Losses, load_preset
+from earwitness.config.preset import load_preset
+from earwitness.config.stages import Losses
 from earwitness.decoding.prompt import Prompt
 from earwitness.losses.ot_alignment import ot_alignment_loss
 from earwitness.model import AudioCaptioningModel

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from earwitness import Captioner
-from earwitness.media import find_media
+from earwitness.media.files import find_media
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- captions:begin -->\n", "<!-- captions:end -->\n"

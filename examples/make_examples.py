@@ -2,8 +2,8 @@
 
     python examples/make_examples.py --bank BANK
 
-BANK is a folder of labelled recordings with manifest.csv (see earwitness.data.bank). The same bank gives the
-same sounds. Each scene is a list of recordings with the moment each begins and how loud it is, heard in a
+BANK is a folder of labelled recordings with manifest.csv (see earwitness.scenes.bank). The same bank gives
+the same sounds. Each scene is a list of recordings with the moment each begins and how loud it is, heard in a
 room of its own over a little hiss: dry recordings put side by side sound like nothing one would record.
 """
 
@@ -19,8 +19,8 @@ import av
 import numpy as np
 import soundfile
 
-from earwitness.data.bank import held_out_groups, read_manifest
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
+from earwitness.scenes.bank import held_out_groups, read_manifest
 
 RATE = 16_000  # Hz
 PEAK = 0.7  # -3 dB below full scale

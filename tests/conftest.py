@@ -27,7 +27,7 @@ def build_tiny_model(seed: int = 0):
     from transformers import PreTrainedTokenizerFast
 
     from earwitness.build import build_model
-    from earwitness.config import ModelConfig
+    from earwitness.config.model import ModelConfig
 
     bpe = Tokenizer(models.BPE(unk_token="<unk>"))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel()
@@ -82,7 +82,7 @@ def tiny_model():
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tiny_model, tmp_path_factory) -> Path:
     """The folder of `tiny_model`'s checkpoint."""
-    from earwitness.checkpoint import save_checkpoint
+    from earwitness.checkpoints.folder import save_checkpoint
 
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     save_checkpoint(tiny_model, folder, card="# tiny\n\nRandom weights.\n")

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 import torch
 
-from earwitness import media
 from earwitness.captioner import SORTED_BATCHES, Captioner
-from earwitness.checkpoint import CheckpointError
+from earwitness.media import reading as media
+from earwitness.weights.copying import CheckpointError
 
 RATE = 16_000
 FAST = {"max_new_tokens": 8}  # random weights hardly ever end a caption by themselves

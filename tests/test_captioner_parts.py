@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from earwitness import media
 from earwitness.build import build_corrector, build_reranker
 from earwitness.captioner import Captioner
 from earwitness.captions import merge_neighbours
-from earwitness.config import ModelConfig
+from earwitness.config.model import ModelConfig
 from earwitness.correction import Correction
 from earwitness.decoding import Reranker, normalise_caption
 from earwitness.encoders.frames import prepare_frames
+from earwitness.media import reading as media
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "systems")]

@@ -1,4 +1,4 @@
-"""Imports go one way, from the rooms that know least to those that know most; and importing is cheap."""
+"""Imports go one way, from higher levels of the package to lower ones; and importing is cheap."""
 
 from __future__ import annotations
 
@@ -13,35 +13,26 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 
-# Lowest first. A room (a folder or a module) imports from levels below its own. Tools may import each other;
-# above them, rooms of one level may not, except those that are named together with "+": they are one room.
+# Lowest first. A place is a folder or a module of the package; it imports from lower levels only.
 LEVELS: list[list[str]] = [
-    [
-        "embeds+weights+media+features+optimal_transport+attention+lazy+containers+media_files+pcm+resample+timestamps"
-        "+video+devices+captions+subtitles+sound_cues+sound_subtitles+tables+sharded_table+whole_files+reading_ahead"
-        "+progress+presets+assets"
-    ],
-    ["encoders", "fusion", "adapters", "losses", "decoding", "retrieval", "correction", "metrics", "data"],
-    ["model"],
-    [
-        "config+config_parts+config_bridges+config_decoding+config_data+config_checks"
-        "+sources+tuning+build+checkpoint+released+export"
-    ],
-    ["captioner+async_captioner+clips+segmentation"],
-    ["training", "analysis", "serving", "archive"],
+    ["assets", "atomic_write", "devices", "embeds", "lazy", "optimal_transport", "prefetch", "presets"],
+    ["attention", "config", "decoding", "features", "losses", "media"],
+    ["adapters", "captions", "data", "fusion", "metrics", "progress", "scenes", "weights"],
+    ["correction", "encoders", "tables"],
+    ["model", "retrieval", "subtitles"],
+    ["build", "clips"],
+    ["checkpoints", "segmentation"],
+    ["captioner"],
+    ["archive", "async_captioner"],
+    ["analysis", "serving", "training"],
     ["cli"],
 ]
-PLACES = {
-    module: (level, room)
-    for level, rooms in enumerate(LEVELS)
-    for room in rooms
-    for module in room.split("+")
-}
+PLACES = {place: level for level, places in enumerate(LEVELS) for place in places}
 # The model's conveniences hand over to the module that knows folders, when they are called.
 EXCEPTIONS = {
-    ("model", "from_pretrained", "earwitness.checkpoint"),
-    ("model", "save_pretrained", "earwitness.checkpoint"),
-    ("model", "push_to_hub", "earwitness.export"),
+    ("model", "from_pretrained", "earwitness.checkpoints.folder"),
+    ("model", "save_pretrained", "earwitness.checkpoints.folder"),
+    ("model", "push_to_hub", "earwitness.checkpoints.export"),
 }
 HEAVY = {"torch", "transformers", "peft", "sentence_transformers", "scipy", "sklearn"}
 
@@ -103,10 +94,9 @@ def offence(module: str, found: Import) -> str | None:
             if imported.startswith("_")
             else f"{module} imports {found.target}, which has no place in LEVELS"
         )
-    (level, room), (level_there, room_there) = PLACES[top], PLACES[imported]
-    if room == room_there or level_there < level:
+    if top == imported or PLACES[imported] < PLACES[top]:
         return None
-    return f"{module} imports {found.target}: {top} stands below or beside {imported}"
+    return f"{module} imports {found.target}: {top} is not above {imported}"
 
 
 def test_every_module_has_a_place() -> None:
@@ -125,7 +115,7 @@ def test_imports_go_one_way() -> None:
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    """At module level; within a room the order of LEVELS does not tell."""
+    """At module level, and within a package too, where LEVELS sets no order."""
     known = modules()
     graph: dict[str, set[str]] = {}
     for name, file in known.items():
@@ -154,9 +144,9 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     [
         ("media", "from earwitness.model import AudioCaptioningModel"),
         ("losses.caption", "import earwitness.decoding.prompt"),
-        ("encoders.ced", "def f():\n    from earwitness import adapters"),
-        ("model", "from earwitness.checkpoint import load_checkpoint"),
-        ("model", "def forward():\n    from earwitness.checkpoint import load_checkpoint"),
+        ("encoders.ced", "def f():\n    from earwitness import model"),
+        ("model", "from earwitness.checkpoints.folder import load_checkpoint"),
+        ("model", "def forward():\n    from earwitness.checkpoints.folder import load_checkpoint"),
         ("fusion.joint", "from ..adapters import linear"),
         ("captioner", "import importlib\nimportlib.import_module('earwitness.cli.caption')"),
         ("training.run", "if True:\n    from earwitness.analysis import plots"),
@@ -174,12 +164,12 @@ def test_the_wrong_way_is_noticed(module: str, source: str) -> None:
     [
         (
             "model",
-            "def from_pretrained(cls):\n    from earwitness.checkpoint import load_checkpoint",
+            "def from_pretrained(cls):\n    from earwitness.checkpoints.folder import load_checkpoint",
         ),
-        ("media", "from earwitness import pcm"),
+        ("media.reading", "from earwitness.media import pcm"),
         ("cli.caption", "from earwitness.captioner import Captioner"),
         ("fusion.joint", "from . import concat"),
-        ("build", "from earwitness.config import ModelConfig"),
+        ("build", "from earwitness.config.model import ModelConfig"),
         ("captioner", "from earwitness import __version__"),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness import media
 from earwitness.clips import Clip
+from earwitness.media import reading as media
 from earwitness.segmentation import PRICE, SHORTEST, STEP, _Pending, change_points, event_clips
 
 RATE = 16_000

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earwitness.data.bank import Bank
-from earwitness.data.render import render_mel
-from earwitness.data.scenes import FRAME_RATE, Composer, Scene
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.encoders.conv import ConvEncoder
 from earwitness.retrieval.datastore import CaptionDatastore
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.composer import FRAME_RATE, Composer, Scene
+from earwitness.scenes.render import render_mel
 
 SECONDS = 5  # of a scene
 FRAMES_PER_SECOND = 2  # LAVCap's

@@ -16,14 +16,16 @@ from transformers import AutoTokenizer
 from benchmarks.ablations import heard
 from benchmarks.ablations.heard import Heard
 from earwitness.build import build_model
-from earwitness.checkpoint import CONFIG
-from earwitness.config import ModelConfig, Preset, SceneData, load_preset
-from earwitness.data.bank import Bank
-from earwitness.data.scenes import FRAME_RATE, Composer
+from earwitness.checkpoints.folder import CONFIG
+from earwitness.config.data import SceneData
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import Preset, load_preset
 from earwitness.encoders.cached import CachedFrames
 from earwitness.metrics import score
 from earwitness.model import AudioCaptioningModel
-from earwitness.training.scene_data import MAX_CAPTION_TOKENS, Items, SceneSource
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.composer import FRAME_RATE, Composer
+from earwitness.training.inputs.scene_data import MAX_CAPTION_TOKENS, Items, SceneSource
 from earwitness.training.trainer import train_stage
 
 BATCH = 16

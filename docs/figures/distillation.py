@@ -9,7 +9,8 @@ import torch
 from examples import model, references
 
 from earwitness.build import build_model
-from earwitness.config import ModelConfig, load_preset
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import load_preset
 from earwitness.training.objective import CaptioningTask
 
 STEPS = 400

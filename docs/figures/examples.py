@@ -14,7 +14,7 @@ from torch import Tensor
 from earwitness import Captioner
 from earwitness.decoding import normalise_caption
 from earwitness.embeds import Embeds
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 
 FOLDER = Path(__file__).parents[2] / "examples"
 

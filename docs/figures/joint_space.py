@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from examples import caption_embeddings, model, references, sound
 
-from earwitness.decoding.alignment import MeanSpace
+from earwitness.decoding.beam_choice import MeanSpace
 
 
 @torch.inference_mode()

@@ -2,10 +2,10 @@
 
 import matplotlib.pyplot as plt
 
-from earwitness.metrics.meteor_align import align
-from earwitness.metrics.meteor_data import load
-from earwitness.metrics.meteor_matches import Matcher
-from earwitness.metrics.meteor_text import normalize
+from earwitness.metrics.meteor.alignment import align
+from earwitness.metrics.meteor.data import load
+from earwitness.metrics.meteor.matches import Matcher
+from earwitness.metrics.meteor.text import normalize
 
 CANDIDATE = "a man talking and an automobile passing by quickly"
 REFERENCE = "a man talks as a car passes by very fast"

@@ -11,11 +11,11 @@ import matplotlib.pyplot as plt
 import soundfile
 from examples import sound
 
-from earwitness.data.bank import Bank
-from earwitness.data.lexicon import Lexicon
-from earwitness.data.render import render_mel
-from earwitness.data.scenes import Composer
-from earwitness.data.tag_set import TagSet
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.composer import Composer
+from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.render import render_mel
+from earwitness.scenes.tag_set import TagSet
 
 CAPTION = "A woman speaks while it rains, followed by a dog barking several times"
 CUTS = {  # label -> example, from second, to second

@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import torch
 
-from earwitness.data.synthesis import synthesise
 from earwitness.features import log_mel
+from earwitness.scenes.synthesis import synthesise
 
 SHOWN = {
     "motorcycle engine": 5,

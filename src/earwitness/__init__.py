@@ -24,8 +24,8 @@ __all__ = ["AsyncCaptioner", "Caption", "Captioner", "MediaError", "list_presets
 if TYPE_CHECKING:
     from earwitness.async_captioner import AsyncCaptioner
     from earwitness.captioner import Caption, Captioner
-    from earwitness.config import list_presets, load_preset
-    from earwitness.media import MediaError
+    from earwitness.config.preset import list_presets, load_preset
+    from earwitness.media.containers import MediaError
     from earwitness.metrics import score
 
 

@@ -12,25 +12,26 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from earwitness import sources, tuning
 from earwitness.adapters.chain import Chain
 from earwitness.adapters.fft import FftAdapter, SpectralAdapter
 from earwitness.adapters.linear import LinearAdapter
 from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
-from earwitness.config import ConfigError, GuideConfig, ModelConfig, Tower
-from earwitness.config_checks import part_fidelity, token_order
-from earwitness.config_decoding import CorrectionConfig, RerankConfig
+from earwitness.config.checks import part_fidelity, token_order
+from earwitness.config.decoding import CorrectionConfig, GuideConfig, RerankConfig
+from earwitness.config.errors import ConfigError
+from earwitness.config.model import ModelConfig
+from earwitness.config.towers import Tower
 from earwitness.correction import Corrector, ErrorDetector
 from earwitness.decoding.joint_space import JointSpace
 from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
+from earwitness.decoding.repetition_penalty import SaidWords
 from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.tag_guide import TagGuide
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
-from earwitness.decoding.words import SaidWords
 from earwitness.encoders.cached import CachedFrames
 from earwitness.encoders.ced import SIZES as CED_SIZES
 from earwitness.encoders.ced import CedEncoder, load_ced
@@ -45,6 +46,7 @@ from earwitness.fusion.ot_attention import OtAttention
 from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
+from earwitness.weights import sources, tuning
 
 ENCODERS: dict[str, Any] = {"conv": ConvEncoder, "ced": CedEncoder, "dasheng": DashengEncoder}
 ENCODER_LOADERS: dict[str, Any] = {"ced": load_ced, "dasheng": load_dasheng}

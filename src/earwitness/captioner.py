@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 
 from earwitness.captions import Caption, merge_neighbours, top_tags
-from earwitness.checkpoint import WEIGHTS, CheckpointError
+from earwitness.checkpoints.folder import WEIGHTS
 from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import made_aside, resolve_device, torch_dtype
-from earwitness.media import MediaError
+from earwitness.media.containers import MediaError
 from earwitness.model import AudioCaptioningModel, Decoded
+from earwitness.prefetch import map_ahead
 from earwitness.progress import Progress, seconds_declared, told
-from earwitness.reading_ahead import map_ahead
 from earwitness.segmentation import timeline_clips
+from earwitness.weights.copying import CheckpointError
 
 if TYPE_CHECKING:
     from earwitness.correction import Corrector

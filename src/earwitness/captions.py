@@ -100,7 +100,8 @@ def _merged(a: Caption, b: Caption) -> Caption:
 
 def _player(caption: Caption) -> str:
     """An <audio> element that carries the sound itself as 16-bit PCM; nothing if it cannot be had."""
-    from earwitness.media import MediaError, load_audio
+    from earwitness.media.containers import MediaError
+    from earwitness.media.reading import load_audio
 
     try:
         audio = load_audio(caption.source, start=caption.start, end=caption.end or None)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from earwitness import media
 from earwitness.captions import Caption
-from earwitness.containers import is_array, name_of
 from earwitness.encoders.frames import prepare_frames
+from earwitness.media import reading as media
+from earwitness.media.containers import is_array, name_of
 from earwitness.model import AudioCaptioningModel
 
 log = logging.getLogger("earwitness")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.captions import top_tags
-from earwitness.decoding.alignment import MeanSpace, Space, most_aligned
+from earwitness.decoding.beam_choice import MeanSpace, Space, most_aligned
 from earwitness.decoding.packing import choose_rows
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
@@ -52,7 +52,7 @@ class AudioCaptioningModel(nn.Module):
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
     guide: makes a logits processor from (mean audio embedding, token table), or None. tag_guide: makes one
     from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
-    sound beside its mean log-probability (see decoding/alignment.py); 0: none. space: where that is measured
+    sound, added to its mean log-probability (decoding/beam_choice.py); 0: none. space: where it is measured
     (default: among the language model's embeddings). beams: of a search that is not told how many.
     no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like. length_penalty:
     the power of its length by which a beam's log-probability is divided. said_words: a logits processor that
@@ -228,19 +228,19 @@ class AudioCaptioningModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str, **loading: Any) -> AudioCaptioningModel:
-        """A checkpoint folder or hub name -> the model, in eval mode (see checkpoint.py)."""
-        from earwitness.checkpoint import load_checkpoint
+        """A checkpoint folder or hub name -> the model, in eval mode (see checkpoints/folder.py)."""
+        from earwitness.checkpoints.folder import load_checkpoint
 
         return load_checkpoint(name_or_folder, **loading)
 
     def save_pretrained(self, folder: str, *, half: bool = False, card: str | None = None) -> None:
         """Writes config.json, model.safetensors (trained tensors only), tokenizer and README.md."""
-        from earwitness.checkpoint import save_checkpoint
+        from earwitness.checkpoints.folder import save_checkpoint
 
         save_checkpoint(self, folder, half=half, card=card)
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
         """Uploads the checkpoint with its model card to the hub repository NAME; returns its address."""
-        from earwitness.export import push_to_hub
+        from earwitness.checkpoints.export import push_to_hub
 
         return push_to_hub(self, name, private=private)

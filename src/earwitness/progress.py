@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from earwitness.media import probe
+from earwitness.media.files import probe
 
 T = TypeVar("T")
 Progress = Callable[[float, float | None], object]  # (done, in all or None where that is not known)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earwitness import media
 from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable, sound_of
-from earwitness.containers import name_of
+from earwitness.media import reading as media
+from earwitness.media.containers import name_of
 from earwitness.model import AudioCaptioningModel
-from earwitness.reading_ahead import draw_ahead
+from earwitness.prefetch import draw_ahead
 
 STEP = 0.16  # s, one token of the built-in encoder
 SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from earwitness.whole_files import written_whole
+from earwitness.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from earwitness.captions import Caption

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from earwitness.analysis.modality_gap import Embedded, embed_pairs, gap_figures, plan_picture, umap_picture
 from earwitness.build import build_model
 from earwitness.cli import app
-from earwitness.config import ModelConfig
+from earwitness.config.model import ModelConfig
 from earwitness.data.manifest import Manifest
 from earwitness.losses.modality_gap import centre_gap, modality_gap
 

@@ -8,7 +8,7 @@ import soundfile
 
 from earwitness.analysis import plots
 from earwitness.captions import Caption
-from earwitness.media import MediaError
+from earwitness.media.containers import MediaError
 
 RATE = 16_000
 

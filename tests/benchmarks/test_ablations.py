@@ -8,11 +8,11 @@ from benchmarks.ablations import heard
 from benchmarks.ablations.heard import Heard, direction, frames_of, retrieve
 from benchmarks.ablations.tables import SETS, page_rows, print_table, verdict
 
-from earwitness.config import load_preset
-from earwitness.data.bank import Bank
-from earwitness.data.lexicon import Lexicon
-from earwitness.data.scenes import Composer
-from earwitness.data.tag_set import TagSet
+from earwitness.config.preset import load_preset
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.composer import Composer
+from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.tag_set import TagSet
 
 
 def test_every_table_of_every_set_has_rows_that_load():

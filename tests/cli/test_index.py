@@ -13,7 +13,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from earwitness.cli import app
-from earwitness.config import ModelConfig
+from earwitness.config.model import ModelConfig
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder, datastore
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "systems")]
@@ -175,7 +175,7 @@ def test_caption_with_all_that_the_model_can_be_given(
 def test_options_without_a_slot_are_refused_before_anything_is_loaded(
     option, reason, tiny_checkpoint, sounds, monkeypatch
 ):
-    from earwitness import checkpoint
+    from earwitness.checkpoints import folder as checkpoint
 
     monkeypatch.setattr(checkpoint, "build_model", None)  # nothing may be built
     result = run("caption", sounds, *option, "--model", tiny_checkpoint, "--device", "cpu", status=2)

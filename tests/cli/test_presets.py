@@ -3,7 +3,7 @@ from typer.testing import CliRunner
 
 import earwitness
 from earwitness.cli import app
-from earwitness.config import list_presets, load_preset, preset_text
+from earwitness.config.preset import list_presets, load_preset, preset_text
 
 
 def run(*arguments: str):

@@ -9,7 +9,7 @@ import torch
 import yaml
 from typer.testing import CliRunner, Result
 
-from earwitness.checkpoint import load_checkpoint
+from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.cli import app
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from earwitness.data.clips import DataError
 from earwitness.data.hugging_face import is_hugging_face, read_hugging_face
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -24,7 +24,7 @@ from earwitness.data import shard_writing
 from earwitness.data.manifest import Manifest, Row, write_manifest
 from earwitness.data.shard_writing import Sharding, encode_opus, write_shards
 from earwitness.data.shards import INDEX, Place, ShardError, ShardStream, read_index, share
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 
 CLIPS = 23
 

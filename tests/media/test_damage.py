@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earwitness.media import MediaError, load_audio, windows
+from earwitness.media.containers import MediaError
+from earwitness.media.reading import load_audio, windows
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import encode, mux, tones

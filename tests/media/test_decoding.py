@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from earwitness import media
-from earwitness.media import MediaError, load_audio
+from earwitness.media import reading as media
+from earwitness.media.containers import MediaError
+from earwitness.media.reading import load_audio
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import KINDS, LOSSY, encode, rate_of, tones
@@ -115,7 +116,7 @@ def test_matroska_counts_in_milliseconds_so_a_span_may_lie_one_off(files, kind):
 
 
 def test_packets_long_before_the_start_are_not_decoded(monkeypatch):
-    from earwitness import pcm
+    from earwitness.media import pcm
 
     drawn = []
     original = pcm.to_float

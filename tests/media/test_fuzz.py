@@ -131,7 +131,10 @@ def made() -> Iterator[tuple[str, bytes]]:
 
 def listen(name: str, data: bytes, folder: str) -> str:
     """Either "heard" or "refused"; runs in the second process."""
-    from earwitness.media import MediaError, load_audio, probe, sample_frames, windows
+    from earwitness.media.containers import MediaError
+    from earwitness.media.files import probe
+    from earwitness.media.reading import load_audio, windows
+    from earwitness.media.video import sample_frames
 
     suffix = name.split()[-1]
     path = Path(folder, f"file.{suffix if suffix.isalnum() else 'wav'}")

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earwitness import media
-from earwitness.media import MediaError, find_media, is_media_path, probe, sample_frames
+from earwitness.media import reading as media
+from earwitness.media.containers import MediaError
+from earwitness.media.files import find_media, is_media_path, probe
+from earwitness.media.video import sample_frames
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import mux, tones

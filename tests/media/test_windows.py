@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.media import load_audio, windows
+from earwitness.media.reading import load_audio, windows
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import encode, tones

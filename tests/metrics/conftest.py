@@ -33,6 +33,6 @@ def meteor_data() -> Any:
     """METEOR's word data; built into the user's cache if they are not there yet (under a minute)."""
     if importlib.util.find_spec("pycocoevalcap") is None:
         pytest.skip("pycocoevalcap is not installed")
-    from earwitness.metrics.meteor_data import load
+    from earwitness.metrics.meteor.data import load
 
     return load()

@@ -13,8 +13,8 @@ import pytest
 from benchmarks.ptb_probes import ALPHABETS, PLACES, apart, original_tokens
 
 from earwitness.metrics.corpus import Corpus
-from earwitness.metrics.meteor import meteor
-from earwitness.metrics.meteor_data import package_folder
+from earwitness.metrics.meteor.data import package_folder
+from earwitness.metrics.meteor.score import meteor
 from earwitness.metrics.tokenizer import ptb_tokens
 
 sys.path.append(str(Path(__file__).parent))  # test modules are imported on their own

@@ -179,7 +179,7 @@ def sounds(tmp_path_factory):
 def test_clap_score_of_a_published_layout(clap, sounds):
     from transformers import ClapModel, ClapProcessor
 
-    from earwitness.media import load_audio
+    from earwitness.media.reading import load_audio
 
     texts = ["A dog barks!", "rain falls on a roof", "wind"]
     found = score(texts, [["a"]] * 3, "clap_score", audio=sounds, clap_model=str(clap))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from earwitness.captions import Caption
 from earwitness.cli import app
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder, embedders
 from earwitness.retrieval.bm25 import best, bm25_scores, stem, stems
 from earwitness.retrieval.search import RATE, place_of, search_table

@@ -16,9 +16,9 @@ import pytest
 
 from earwitness.captioner import DEFAULT, Captioner
 from earwitness.captions import merge_neighbours
-from earwitness.checkpoint import WEIGHTS
+from earwitness.checkpoints.folder import WEIGHTS
 from earwitness.serving.app import PAGE
-from earwitness.subtitles import to_srt, to_vtt
+from earwitness.subtitles.formats import to_srt, to_vtt
 
 from .conftest import BOUNDARY, LIMITS, RATE, heard, multipart, noise, serving, wait_until, wav
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from earwitness import media
+from earwitness.media import reading as media
 from earwitness.serving.decoders import Decoders
 from earwitness.serving.limits import Limits, Refused
 from earwitness.serving.metrics import Metrics

@@ -18,8 +18,8 @@ import pytest
 
 from earwitness.captioner import DEFAULT, Captioner
 from earwitness.captions import Caption
-from earwitness.checkpoint import WEIGHTS
-from earwitness.subtitles import to_srt, to_vtt
+from earwitness.checkpoints.folder import WEIGHTS
+from earwitness.subtitles.formats import to_srt, to_vtt
 
 from .conftest import LIMITS, Client, noise, serving, wav
 

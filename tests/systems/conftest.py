@@ -15,8 +15,9 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from earwitness.build import build_model
-from earwitness.config import Losses, ModelConfig
-from earwitness.released import LAYOUTS, fill_released
+from earwitness.checkpoints.released import LAYOUTS, fill_released
+from earwitness.config.model import ModelConfig
+from earwitness.config.stages import Losses
 from earwitness.training.objective import CaptioningTask
 
 FOLDER = Path(__file__).parents[1] / "golden"

@@ -8,8 +8,9 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from earwitness.build import ENCODER_SIZES, build_model
-from earwitness.config import ModelConfig, load_preset
-from earwitness.config_checks import WIDTHS
+from earwitness.config.checks import WIDTHS
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import load_preset
 
 LLAMA_2_7B = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008} | {
     "num_hidden_layers": 32,

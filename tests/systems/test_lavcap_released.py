@@ -55,8 +55,8 @@ def test_generated_ids(systems, lavcap, inputs, monkeypatch, beams, name):
 
 
 def test_a_checkpoint_of_another_system_is_refused_by_name(lavcap):
-    from earwitness.checkpoint import CheckpointError
-    from earwitness.released import fill_released
+    from earwitness.checkpoints.released import fill_released
+    from earwitness.weights.copying import CheckpointError
 
     state = {k: v for k, v in lavcap.state.items() if k != "logit_scale"} | {"stray.weight": torch.zeros(1)}
     with pytest.raises(CheckpointError, match=r"missing fusion\.logit_scale; unexpected stray\.weight"):

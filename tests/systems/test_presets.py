@@ -10,8 +10,10 @@ from benchmarks.ablations.tables import page_rows
 from safetensors.torch import load_file
 
 from earwitness.build import build_model
-from earwitness.checkpoint import load_checkpoint, save_checkpoint
-from earwitness.config import Losses, ModelConfig, list_presets, load_preset
+from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import list_presets, load_preset
+from earwitness.config.stages import Losses
 from earwitness.training.objective import CaptioningTask
 from earwitness.training.run import train_tokenizer
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from earwitness.build import build_model
-from earwitness.config import load_preset
+from earwitness.config.preset import load_preset
 from earwitness.encoders.ced import SIZES as CED_SIZES
 from earwitness.encoders.ced import CedEncoder
 from earwitness.encoders.checkpoints import convert

@@ -7,8 +7,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from earwitness.build import build_model
-from earwitness.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
-from earwitness.config import Losses, ModelConfig
+from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint, save_checkpoint
+from earwitness.config.model import ModelConfig
+from earwitness.config.stages import Losses
 from earwitness.training.objective import CaptioningTask
 from earwitness.training.run import train_tokenizer
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from earwitness.config import ConfigError, Losses, Preset
+from earwitness.config.errors import ConfigError
+from earwitness.config.preset import Preset
+from earwitness.config.stages import Losses
 from earwitness.decoding.joint_space import JointSpace
 from earwitness.embeds import Embeds, length_mask
 from earwitness.training.confusion import confused

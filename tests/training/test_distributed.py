@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from earwitness.config import Losses
+from earwitness.config.stages import Losses
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence
 from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce

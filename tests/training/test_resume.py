@@ -16,8 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from earwitness.build import build_model
-from earwitness.checkpoint import load_checkpoint
-from earwitness.config import ConfigError, ModelConfig, Preset
+from earwitness.checkpoints.folder import load_checkpoint
+from earwitness.config.errors import ConfigError
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import Preset
 from earwitness.training.callbacks import DiskFullError, Seal, WorkerLostError, check_room
 from earwitness.training.run import train
 from earwitness.training.stage_trainer import StageTrainer

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from earwitness.build import build_model
-from earwitness.config import ConfigError, Losses, Preset, RewardConfig
+from earwitness.config.errors import ConfigError
+from earwitness.config.preset import Preset
+from earwitness.config.stages import Losses, RewardConfig
 from earwitness.embeds import Embeds
 from earwitness.losses import caption_cross_entropy
 from earwitness.metrics.sentence_encoder import SentenceEncoder

@@ -12,10 +12,13 @@ import yaml
 from safetensors.torch import load_file
 
 from earwitness.build import build_model
-from earwitness.checkpoint import CheckpointError, load_checkpoint
-from earwitness.config import ConfigError, ModelConfig, Preset
+from earwitness.checkpoints.folder import load_checkpoint
+from earwitness.config.errors import ConfigError
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import Preset
 from earwitness.training.run import train
 from earwitness.training.trainer import _prepared
+from earwitness.weights.copying import CheckpointError
 
 ALIGNED = {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1}
 

@@ -15,8 +15,9 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from earwitness.checkpoint import load_checkpoint
-from earwitness.config import ConfigError, Preset
+from earwitness.checkpoints.folder import load_checkpoint
+from earwitness.config.errors import ConfigError
+from earwitness.config.preset import Preset
 from earwitness.training import run as run_module
 from earwitness.training import trainer
 

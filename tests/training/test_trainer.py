@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from earwitness.config import ConfigError, Preset, load_preset
+from earwitness.config.errors import ConfigError
+from earwitness.config.preset import Preset, load_preset
 from earwitness.training.run import train, train_tokenizer
 from earwitness.training.tag_metrics import average_precision, mean_average_precision
 
@@ -94,7 +95,7 @@ def finished(bank_folder, tmp_path_factory):
 
 
 def test_a_run_leaves_a_model_that_captions(finished):
-    from earwitness.checkpoint import load_checkpoint
+    from earwitness.checkpoints.folder import load_checkpoint
 
     _, out, model = finished
     loaded = load_checkpoint(out / "model")
@@ -194,11 +195,11 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_weights(kind, bank_folder,
 def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
     """The gradient reaches every part: captions of four scenes go to near-zero loss."""
     from earwitness.build import build_model
-    from earwitness.config import Losses
-    from earwitness.data.bank import Bank
+    from earwitness.config.stages import Losses
+    from earwitness.scenes.bank import Bank
+    from earwitness.training.inputs.scene_data import SceneCollator, SceneSource
     from earwitness.training.objective import CaptioningTask
     from earwitness.training.run import _with_tags
-    from earwitness.training.scene_data import SceneCollator, SceneSource
 
     data = recipe(bank_folder, tmp_path)
     preset = Preset.model_validate(data)

@@ -18,7 +18,7 @@ from earwitness.clips import Clip, FrameSampler, sound_of, video_of
 from earwitness.data.manifest import Row
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.losses.modality_gap import centre_gap, modality_gap
-from earwitness.media import load_audio
+from earwitness.media.reading import load_audio
 from earwitness.model import AudioCaptioningModel
 
 COLOURS = {"sound": "#1f77b4", "captions": "#d62728"}

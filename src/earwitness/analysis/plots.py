@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from earwitness.atomic_write import written_whole
 from earwitness.captions import Caption
 from earwitness.features import HOP, N_MELS, SAMPLE_RATE, log_mel
-from earwitness.media import windows
-from earwitness.whole_files import written_whole
+from earwitness.media.reading import windows
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg

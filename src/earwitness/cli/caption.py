@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from earwitness.archive.sharded_table import Share
 from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
-from earwitness.sharded_table import Share
-from earwitness.sound_cues import CueLimits
-from earwitness.subtitles import WRITERS
+from earwitness.subtitles.formats import WRITERS
+from earwitness.subtitles.sound_cues import CueLimits
 
 LISTED = 20  # files whose duration heard is told one by one
 
@@ -166,7 +166,7 @@ def _caption(
     options: dict[str, Any],
 ) -> None:
     """Captions the files and hands each to every output."""
-    from earwitness.archive import caption_files, caption_on_ray
+    from earwitness.archive.captioning import caption_files, caption_on_ray
 
     count = 0
     heard: dict[str, float] = {}  # s of the files told one by one
@@ -193,7 +193,7 @@ def _caption(
 
 def _coverage(heard: dict[str, float]) -> list[str]:
     """How much of each file was captioned, to the hundredth of a second."""
-    from earwitness.media import probe
+    from earwitness.media.files import probe
 
     if len(heard) > LISTED:
         return [f"{sum(heard.values()):.2f} s heard in {len(heard)} files."]
@@ -206,7 +206,8 @@ def _coverage(heard: dict[str, float]) -> list[str]:
 
 
 def _find(paths: Sequence[Path], recursive: bool, failures: dict[str, str]) -> list[str]:
-    from earwitness.media import MediaError, find_media
+    from earwitness.media.containers import MediaError
+    from earwitness.media.files import find_media
 
     files: dict[str, None] = {}
     for path in paths:

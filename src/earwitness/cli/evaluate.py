@@ -24,7 +24,7 @@ from earwitness.cli.scoring import (
     given,
     write_report,
 )
-from earwitness.containers import MediaError
+from earwitness.media.containers import MediaError
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
@@ -165,7 +165,7 @@ def _source(row: Row, captioner: Captioner) -> Any:
     """What the captioner is given: a whole file by its name, a stretch of one as sound."""
     if not row.start and row.end is None:
         return row.video if row.video and captioner.sampler else row.audio
-    from earwitness.media import load_audio
+    from earwitness.media.reading import load_audio
 
     return load_audio(row.audio, captioner.sample_rate, start=row.start, end=row.end).waveform
 

@@ -21,8 +21,8 @@ def export(
     earwitness export --model runs/lamb/model --merged lamb-merged
     earwitness export --model runs/lamb/model --push someone/lamb
     """
-    from earwitness import export as forms
-    from earwitness.config import ConfigError
+    from earwitness.checkpoints import export as forms
+    from earwitness.config.errors import ConfigError
     from earwitness.model import AudioCaptioningModel
 
     if not (merged or peft or push):

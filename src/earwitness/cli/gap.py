@@ -29,7 +29,7 @@ def gap(
     from earwitness.analysis.modality_gap import embed_pairs, write_gap
     from earwitness.data.manifest import Manifest
     from earwitness.devices import resolve_device
-    from earwitness.media import MediaError
+    from earwitness.media.containers import MediaError
     from earwitness.model import AudioCaptioningModel
 
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from earwitness.archive.sharded_table import ShardedTable, Share
+from earwitness.atomic_write import written_whole
 from earwitness.captions import Caption
-from earwitness.sharded_table import ShardedTable, Share
-from earwitness.sound_cues import CueLimits, sound_events
-from earwitness.sound_subtitles import merge_cues
-from earwitness.subtitles import WRITERS, write_subtitles
+from earwitness.subtitles.formats import WRITERS, write_subtitles
+from earwitness.subtitles.merging import merge_cues
+from earwitness.subtitles.sound_cues import CueLimits, sound_events
 from earwitness.tables import FORMATS
-from earwitness.whole_files import written_whole
 
 DIALOGUES = (".srt", ".vtt")  # formats that sound cues can be merged into
 

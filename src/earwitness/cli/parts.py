@@ -47,8 +47,8 @@ def load_captioner(
 
 def _checked_config(model: str | None, asked: dict[str, Any]) -> Any:
     from earwitness.captioner import DEFAULT
-    from earwitness.checkpoint import read_config, resolve
-    from earwitness.config import ConfigError
+    from earwitness.checkpoints.folder import read_config, resolve
+    from earwitness.config.errors import ConfigError
 
     config = read_config(resolve(model or DEFAULT))
     for option, (section, lack) in NEEDS.items():
@@ -60,7 +60,7 @@ def _checked_config(model: str | None, asked: dict[str, Any]) -> Any:
 
 def _parts(config: Any, device: str, retrieve: Path | None, rerank: bool, correct: bool) -> dict[str, Any]:
     from earwitness.build import build_corrector, build_reranker
-    from earwitness.config_decoding import RerankConfig
+    from earwitness.config.decoding import RerankConfig
     from earwitness.retrieval import CaptionDatastore
 
     store = None if retrieve is None else CaptionDatastore.load(retrieve, device=device)

@@ -18,7 +18,8 @@ def presets(
     earwitness presets                             what there is
     earwitness presets mini > mine.yaml            a recipe of your own to start from
     """
-    from earwitness.config import ConfigError, list_presets, load_preset
+    from earwitness.config.errors import ConfigError
+    from earwitness.config.preset import list_presets, load_preset
 
     try:
         if name is not None:
@@ -35,7 +36,7 @@ def resolved(name: str) -> str:
     """The YAML of a preset; one that builds on another with all it takes from there, comments included."""
     import yaml
 
-    from earwitness.config import load_preset, preset_text
+    from earwitness.config.preset import load_preset, preset_text
 
     files = [preset_text(name)]
     preset = load_preset(name)  # raises ConfigError for what is wrong with any of the files

@@ -29,7 +29,7 @@ def retrieve(
     from earwitness.data.manifest import Manifest
     from earwitness.devices import resolve_device
     from earwitness.retrieval import CaptionDatastore
-    from earwitness.training.retrieved import write_retrieved
+    from earwitness.training.inputs.retrieved import write_retrieved
 
     try:
         manifest = Manifest.open(data)

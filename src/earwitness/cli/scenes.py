@@ -37,13 +37,13 @@ def scenes(
     import soundfile
     from rich.progress import track
 
-    from earwitness.data.bank import Bank, held_out_groups
-    from earwitness.data.lexicon import Lexicon
-    from earwitness.data.mixdown import render_waveform
-    from earwitness.data.scenes import Composer
-    from earwitness.data.tag_set import TagSet
     from earwitness.features import SAMPLE_RATE
-    from earwitness.training.scene_data import read_captions
+    from earwitness.scenes.bank import Bank, held_out_groups
+    from earwitness.scenes.composer import Composer
+    from earwitness.scenes.lexicon import Lexicon
+    from earwitness.scenes.mixdown import render_waveform
+    from earwitness.scenes.tag_set import TagSet
+    from earwitness.training.inputs.scene_data import read_captions
 
     try:
         recordings = Bank.open(bank, out / "cache", synthesis=synthesis)

@@ -30,11 +30,12 @@ def train(
     """
     import torch
 
-    from earwitness.checkpoint import CheckpointError
-    from earwitness.config import ConfigError, load_preset
+    from earwitness.config.errors import ConfigError
+    from earwitness.config.preset import load_preset
     from earwitness.training.callbacks import DiskFullError, Stopped, WorkerLostError
     from earwitness.training.preflight import look
     from earwitness.training.run import train as run
+    from earwitness.weights.copying import CheckpointError
 
     if threads:
         torch.set_num_threads(threads)

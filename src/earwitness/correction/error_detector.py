@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from earwitness.weights import copy_weights
+from earwitness.weights.copying import copy_weights
 
 ERRORS = ("add_tail", "repeat_event", "repeat_adv", "remove_conj", "remove_verb", "error")
 """What the six probabilities say; the last, "error", is the one that thresholds are set on."""

@@ -15,8 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from earwitness.data.manifest import Row
-from earwitness.media import is_media_path
-from earwitness.media_files import AUDIO_SUFFIXES
+from earwitness.media.files import AUDIO_SUFFIXES, is_media_path
 
 
 class DataError(ValueError):

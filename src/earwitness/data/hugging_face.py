@@ -18,7 +18,7 @@ from tqdm import tqdm
 from earwitness.data.clips import DataError, Found
 from earwitness.data.folder import CAPTION_COLUMN, WHOLE
 from earwitness.data.manifest import Row
-from earwitness.media import is_media_path
+from earwitness.media.files import is_media_path
 
 ID_COLUMNS = ["id", "youtube_id", "file_name", "audio_id"]
 SHARD = re.compile(r"(?P<split>.+?)-\d+-of-\d+.*")  # train-00000-of-00012

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from earwitness.whole_files import written_whole
+from earwitness.atomic_write import written_whole
 
 BLOCK = 1 << 24  # bytes read at once while lines are looked for
 SHOWN = 100  # characters of a faulty value that a message quotes

@@ -19,8 +19,10 @@ from tqdm import tqdm
 
 from earwitness.data.clips import Found
 from earwitness.data.manifest import Row, write_manifest, written_whole
-from earwitness.media import SHORTEST, MediaError, load_audio, probe
-from earwitness.reading_ahead import map_ahead
+from earwitness.media.containers import MediaError
+from earwitness.media.files import probe
+from earwitness.media.reading import SHORTEST, load_audio
+from earwitness.prefetch import map_ahead
 
 READERS = 8  # threads: looking at a file is mostly waiting for it
 SHOWN = 5  # names of each kind that are printed; the report has all

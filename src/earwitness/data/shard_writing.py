@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from earwitness.data.manifest import Manifest, Row, written_whole
 from earwitness.data.shards import INDEX, MAX_MEMBER, ROW, ShardError
-from earwitness.media import SAMPLE_RATE, MediaError, load_audio
-from earwitness.reading_ahead import map_ahead
+from earwitness.media.containers import MediaError
+from earwitness.media.reading import SAMPLE_RATE, load_audio
+from earwitness.prefetch import map_ahead
 
 OPUS_BIT_RATE = 32_000  # bits/s, of mono at 16 kHz
 OPUS = {  # how libopus encodes; times and errors: docs/LOG.md

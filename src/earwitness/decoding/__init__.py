@@ -21,11 +21,11 @@ __all__ = [
 if TYPE_CHECKING:
     from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
     from earwitness.decoding.prompt import Prompt
+    from earwitness.decoding.repetition_penalty import SaidWords
     from earwitness.decoding.rerank import Reranker
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
     from earwitness.decoding.tag_guide import TagGuide
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
-    from earwitness.decoding.words import SaidWords
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -34,7 +34,7 @@ __getattr__, __dir__ = lazy_exports(
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
         "Reranker": "rerank",
-        "SaidWords": "words",
+        "SaidWords": "repetition_penalty",
         "TagGuide": "tag_guide",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from earwitness.decoding.words import stem, word_forms
+from earwitness.decoding.repetition_penalty import stem, word_forms
 
 HEARD = 0.08  # tags below this probability raise nothing
 _WORD = re.compile(r"[a-z]{3,}")

@@ -18,7 +18,7 @@ from earwitness import features
 from earwitness.embeds import Embeds
 from earwitness.encoders.checkpoints import read_published, resize_time_positions
 from earwitness.encoders.spectrogram import SpectrogramEncoder
-from earwitness.weights import copy_weights
+from earwitness.weights.copying import copy_weights
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"dim": 192, "depth": 12, "heads": 3},

@@ -10,7 +10,7 @@ from typing import Any
 
 from earwitness.encoders.checkpoints import read_published
 from earwitness.encoders.spectrogram import SpectrogramEncoder
-from earwitness.weights import copy_weights
+from earwitness.weights.copying import copy_weights
 
 SIZES: dict[str, dict[str, int]] = {
     "base": {"dim": 768, "depth": 12, "heads": 12},

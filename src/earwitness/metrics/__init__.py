@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "Corpus": "corpus",
     "DocumentFrequency": "cider_d",
-    "MissingData": "meteor_data",
+    "MissingData": "meteor.data",
     "Report": "report",
     "Score": "corpus",
     "compare": "comparison",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from earwitness.metrics.corpus import Corpus, Score
     from earwitness.metrics.evaluation import score
     from earwitness.metrics.files import score_files
-    from earwitness.metrics.meteor_data import MissingData
+    from earwitness.metrics.meteor.data import MissingData
     from earwitness.metrics.report import Report, latex_table
     from earwitness.metrics.tokenizer import ptb_tokens
 

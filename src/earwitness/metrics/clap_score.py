@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.metrics.corpus import Corpus, Score, mean_score
-from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.neural import load_or_explain
 from earwitness.metrics.sounds import Sound, as_sound
 

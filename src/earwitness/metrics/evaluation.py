@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from earwitness.metrics.corpus import Corpus, Score, entries
-from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.registry import BLEUS, DEFAULT, METRICS, Evaluation, Settings
 from earwitness.metrics.report import Report, signature
 from earwitness.metrics.spider_max import spider_max

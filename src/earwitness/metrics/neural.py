@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.meteor.data import MissingData
 
 T = TypeVar("T")
 BATCH = 64

@@ -10,7 +10,7 @@ from earwitness.metrics.cider_d import DocumentFrequency, cider_d
 from earwitness.metrics.corpus import Corpus, Score
 from earwitness.metrics.fense import fense
 from earwitness.metrics.mace import mace
-from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.rouge_l import rouge_l
 from earwitness.metrics.sounds import Sound
 from earwitness.metrics.spider import spider
@@ -95,20 +95,20 @@ def _bleu(e: Evaluation) -> None:
 
 
 def _meteor(e: Evaluation) -> None:
-    from earwitness.metrics.meteor import meteor
+    from earwitness.metrics.meteor.score import meteor
 
     e.values["meteor"] = meteor(e.corpus)
 
 
 def _spice(e: Evaluation) -> None:
-    from earwitness.metrics.spice import spice
+    from earwitness.metrics.spice.official import spice
 
     e.values["spice"] = spice(e.corpus, e.settings.spice_home)
     e.models["spice"] = "official-1.0"
 
 
 def _spice_approx(e: Evaluation) -> None:
-    from earwitness.metrics.spice_approx import VERSION, spice_approx
+    from earwitness.metrics.spice.approximate import VERSION, spice_approx
 
     e.values["spice_approx"] = spice_approx(e.corpus)
     e.models["spice_approx"] = VERSION

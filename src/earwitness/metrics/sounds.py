@@ -22,7 +22,7 @@ class Sound(NamedTuple):
 
     def waveform(self, rate: int) -> NDArray[np.float32]:
         """Samples [S] at `rate`. Raises MediaError."""
-        from earwitness.media import load_audio
+        from earwitness.media.reading import load_audio
 
         return load_audio(self.path, rate, start=self.start, end=self.end).waveform
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from earwitness.metrics.ptb_words import (
+from earwitness.metrics.ptb.words import (
     CAPITAL_CLOSERS,
     CLOSERS,
     NUMBER_WORDS,
@@ -44,7 +44,7 @@ def ptb_tokens(captions: Sequence[str], *, keep_punctuation: bool = False) -> li
     lines = [LINE_BREAKS.sub(" ", caption) for caption in captions]
     rows = [_plain_tokens(line) for line in lines]
     if any(row is None for row in rows):
-        from earwitness.metrics.ptb_lexer import tokenize_lines
+        from earwitness.metrics.ptb.lexer import tokenize_lines
 
         wanted = [number for number, row in enumerate(rows) if row is None]
         for number, row in zip(wanted, tokenize_lines(lines, wanted), strict=True):

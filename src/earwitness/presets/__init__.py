@@ -1,1 +1,1 @@
-"""The presets: YAML files, read by config.py."""
+"""The presets: YAML files, read by config/preset.py."""

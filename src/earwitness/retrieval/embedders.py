@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from earwitness.whole_files import written_whole
+from earwitness.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from earwitness.media import MediaError, load_audio
+from earwitness.media.containers import MediaError
+from earwitness.media.reading import load_audio
 from earwitness.retrieval.bm25 import best, bm25_scores
 from earwitness.retrieval.embedders import Embedder, kept_vectors
 from earwitness.tables import Row, read_rows

@@ -21,7 +21,7 @@ from earwitness.serving.gate import Gate, refusal
 from earwitness.serving.limits import MEGABYTE, Limits, Refused
 from earwitness.serving.listener import Listener
 from earwitness.serving.metrics import Metrics
-from earwitness.subtitles import to_srt, to_vtt
+from earwitness.subtitles.formats import to_srt, to_vtt
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from earwitness import media
+from earwitness.media import reading as media
 
 ORDER_BYTES = 4096
 OPEN_FILES = 32

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 import torch
 
-from earwitness import media
 from earwitness.captions import MIN_TAG, Caption
 from earwitness.clips import TOLERANCE, Clip, sound_of
+from earwitness.media import reading as media
 from earwitness.serving.decoders import Decoders, Recording
 from earwitness.serving.limits import Limits
 from earwitness.serving.metrics import Metrics

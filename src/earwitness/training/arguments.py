@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
-from earwitness.config import Stage
+from earwitness.config.stages import Stage
 
 
 def parameter_groups(task: nn.Module, stage: Stage) -> list[dict[str, Any]]:

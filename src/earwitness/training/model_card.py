@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from earwitness.config import Preset
-from earwitness.data.bank import credits
+from earwitness.config.preset import Preset
 from earwitness.model import AudioCaptioningModel
-from earwitness.training.scene_data import SceneSource
-from earwitness.training.stage_data import ClipSource
+from earwitness.scenes.bank import credits
+from earwitness.training.inputs.scene_data import SceneSource
+from earwitness.training.inputs.stage_data import ClipSource
 
 LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech. The score is
 the model's own probability per token; it is lower where the model is unsure, and it is not a promise."""

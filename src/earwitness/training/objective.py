@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earwitness.build import restore_tuning, towers
-from earwitness.config import Losses
+from earwitness.config.stages import Losses
 from earwitness.embeds import Embeds
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz

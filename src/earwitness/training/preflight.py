@@ -12,15 +12,18 @@ from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from earwitness.checkpoint import CONFIG, WEIGHTS, resolve
-from earwitness.config import ConfigError, ManifestData, Preset, SceneData, Stage, did_you_mean
-from earwitness.data.bank import Bank
+from earwitness.checkpoints.folder import CONFIG, WEIGHTS, resolve
+from earwitness.config.data import ManifestData, SceneData
+from earwitness.config.errors import ConfigError, did_you_mean
+from earwitness.config.preset import Preset
+from earwitness.config.stages import Stage
 from earwitness.data.shards import INDEX, ShardError
-from earwitness.metrics.meteor_data import MissingData
+from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.sentence_encoder import SentenceEncoder
+from earwitness.scenes.bank import Bank
 from earwitness.training.arguments import training_arguments
-from earwitness.training.scene_data import SceneSource, read_captions
-from earwitness.training.stage_data import ClipSource
+from earwitness.training.inputs.scene_data import SceneSource, read_captions
+from earwitness.training.inputs.stage_data import ClipSource
 
 STAGE_WEIGHTS = "stage.safetensors"
 OWN_KEYS = {  # of TrainingArguments, which a stage has under another name

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from earwitness.config import RewardConfig
+from earwitness.config.stages import RewardConfig
 from earwitness.losses.gathered import gather_batch
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 

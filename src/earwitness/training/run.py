@@ -18,16 +18,18 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from earwitness.build import build_model
-from earwitness.checkpoint import CONFIG, fill, save_checkpoint, trained_tensors
-from earwitness.config import ConfigError, ModelConfig, Preset
+from earwitness.checkpoints.folder import CONFIG, fill, save_checkpoint, trained_tensors
+from earwitness.config.errors import ConfigError
+from earwitness.config.model import ModelConfig
+from earwitness.config.preset import Preset
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.callbacks import save_tensors, whole
+from earwitness.training.inputs.scene_data import SceneSource, read_captions
+from earwitness.training.inputs.stage_data import stage_data
 from earwitness.training.model_card import model_card
 from earwitness.training.preflight import STAGE_WEIGHTS, chosen, data_files, look, weights_file
 from earwitness.training.run_folder import begin
-from earwitness.training.scene_data import SceneSource, read_captions
-from earwitness.training.stage_data import stage_data
 from earwitness.training.trainer import train_stage
 
 VOCABULARY = 5000  # pieces of a tokenizer trained on the recipe's own captions

@@ -16,7 +16,8 @@ import torch
 import yaml
 
 import earwitness
-from earwitness.config import ConfigError, Preset
+from earwitness.config.errors import ConfigError
+from earwitness.config.preset import Preset
 from earwitness.data.shards import open_file
 
 RECIPE, ENVIRONMENT, DATA = "recipe.yaml", "environment.json", "data.json"

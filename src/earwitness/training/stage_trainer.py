@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader, Subset
 from transformers import Trainer
 from transformers.trainer import SCHEDULER_NAME
 
-from earwitness.checkpoint import fill, trained_tensors
-from earwitness.config import Stage
+from earwitness.checkpoints.folder import fill, trained_tensors
+from earwitness.config.stages import Stage
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.arguments import parameter_groups
 from earwitness.training.callbacks import StopOnSignal, WeightAverage, save_tensors, whole
 from earwitness.training.evaluation import SAMPLES, evaluate_task, sample_captions
+from earwitness.training.inputs.shard_data import ClipStream, KeepPlace, stream_loader
 from earwitness.training.objective import Task
-from earwitness.training.shard_data import ClipStream, KeepPlace, stream_loader
 
 WEIGHTS, BEST, METRICS = "model.safetensors", "best.safetensors", "metrics.jsonl"
 

@@ -20,8 +20,9 @@ from torch import nn
 from transformers import TrainingArguments
 
 from earwitness.build import towers
-from earwitness.checkpoint import fill, trained_tensors
-from earwitness.config import ConfigError, Stage
+from earwitness.checkpoints.folder import fill, trained_tensors
+from earwitness.config.errors import ConfigError
+from earwitness.config.stages import Stage
 from earwitness.devices import keep_freed_memory
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.model import AudioCaptioningModel
@@ -36,11 +37,11 @@ from earwitness.training.callbacks import (
     disk_full_named,
     lost_worker_named,
 )
+from earwitness.training.inputs.shard_data import ClipStream, KeepPlace
 from earwitness.training.objective import TASKS, Task, WholeTask
 from earwitness.training.reward import RetrievalReward
-from earwitness.training.shard_data import ClipStream, KeepPlace
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
-from earwitness.tuning import hold_borrowed
+from earwitness.weights.tuning import hold_borrowed
 
 ON_GPUS = "weights are dealt out to several GPUs alone: start it there with torchrun, or leave it out"
 

@@ -1,0 +1,155 @@
+"""Combinations of parts that cannot work, found before anything is loaded. Each fault names its keys."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+ModelConfig: TypeAlias = Any  # config/preset.py, which has these two, imports this module
+Stage: TypeAlias = Any
+
+WIDTHS: dict[str, dict[str, int]] = {  # of the published sizes
+    "ced": {"tiny": 192, "mini": 256, "small": 384, "base": 768},
+    "dasheng": {"base": 768, "0.6B": 1280, "1.2B": 1536},
+}
+TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "proj", "fc1", "fc2")  # of CED's and Dasheng's blocks
+SLOTS = ("audio", "video", "captions", "tags", "bos")
+TIME_ORDERED = "needs tokens in time order; set encoder.token_order to time or band_average"
+
+
+def token_order(model: ModelConfig) -> str:
+    """The encoder's token order, with what None stands for."""
+    given = getattr(model.encoder, "token_order", "time")
+    return given or ("frequency" if part_fidelity(model, model.encoder) == "released" else "time")
+
+
+def part_fidelity(model: ModelConfig, part: object) -> Any:
+    """A part's own fidelity, or the model's."""
+    return getattr(part, "fidelity", None) or model.fidelity
+
+
+def known_width(model: ModelConfig) -> int | None:
+    """The encoder's width, where the config alone tells it."""
+    sizes = WIDTHS.get(model.encoder.kind, {})
+    return sizes.get(getattr(model.encoder, "size", None) or "") or model.encoder.dim
+
+
+def model_faults(model: ModelConfig) -> Iterator[str]:
+    yield from _fusion_faults(model)
+    yield from _adapter_faults(model)
+    yield from _prompt_faults(model)
+    lora = model.encoder.lora if model.encoder.kind != "conv" and model.encoder.tune == "lora" else None
+    if lora and (strange := [name for name in lora.targets if name not in LORA_TARGETS]):
+        known = ", ".join(LORA_TARGETS)
+        yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
+    if model.joint_space and not model.alignment:
+        yield "joint_space is where beams are compared; give model.alignment a weight"
+    if model.fidelity == "released":
+        ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
+        ours += ["guide"] if model.guide else []
+        if ours:
+            yield f"fidelity: released does not go with {', '.join(ours)}: LAMB's code was not released"
+        if model.language_model.kind == "seq2seq" and model.retrieval:
+            yield "fidelity: released knows retrieval with language_model.kind causal only"
+
+
+def _fusion_faults(model: ModelConfig) -> Iterator[str]:
+    kind = model.fusion.kind if model.fusion else None
+    if model.vision and not model.fusion:
+        yield "vision needs a fusion, such as fusion.kind: ot_attention"
+    if not model.vision and kind not in (None, "audio_only"):
+        yield f"fusion.kind: {kind} needs a vision section"
+    heads, width = getattr(model.fusion, "heads", None), known_width(model)
+    if heads and width and width % heads:
+        yield f"fusion.heads: {heads} does not divide the encoder's width {width}"
+
+
+def _adapter_faults(model: ModelConfig) -> Iterator[str]:
+    width = known_width(model)
+    if model.adapter[-1].kind == "fft":
+        yield f"adapter.{len(model.adapter) - 1}: fft keeps the width; follow it by linear or qformer"
+    for i, adapter in enumerate(model.adapter):
+        ordered = adapter.kind == "two_stream"
+        ordered |= adapter.kind == "qformer" and part_fidelity(model, adapter) == "paper"
+        ordered |= adapter.kind == "fft" and adapter.spectral
+        if ordered and token_order(model) == "frequency":
+            yield f"adapter.{i} ({adapter.kind}) {TIME_ORDERED}"
+        kept = all(before.kind == "fft" for before in model.adapter[:i])  # so far the encoder's width
+        if adapter.kind == "two_stream" and kept and width and (width % adapter.heads or width % 2):
+            yield f"adapter.{i}.heads: {adapter.heads} (and 2) must divide the encoder's width {width}"
+
+
+def _prompt_faults(model: ModelConfig) -> Iterator[str]:
+    prompts = {"prompt": model.prompt}
+    if model.retrieval:
+        prompts["retrieval.prompt"] = model.retrieval.prompt
+        if "<captions>" not in model.retrieval.prompt:
+            yield "retrieval.prompt needs the slot <captions>"
+    for name, text in prompts.items():
+        if text.count("<audio>") != 1 or text.count("<video>") > 1:
+            yield f"{name} needs exactly one <audio> and at most one <video>, not {text!r}"
+        for word in re.findall(r"<([a-z]+)>", text):
+            near = difflib.get_close_matches(word, SLOTS, n=1, cutoff=0.7)
+            if word not in SLOTS and near:
+                yield f"{name} has no slot <{word}>; did you mean <{near[0]}>?"
+        if "<video>" in text and (
+            (model.fusion.kind if model.fusion else None) not in TOKENWISE_FUSIONS
+            or any(a.kind not in ("linear", "fft") for a in model.adapter)
+        ):
+            yield (
+                f"{name} has the slot <video>, for which fusion.kind must be one of "
+                f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear"
+            )
+        if "<tags>" in text and not _names_tags(model):
+            yield f"{name} has the slot <tags>, which needs encoder.kind conv or ced and fidelity: paper"
+    if model.tag_guide and not _names_tags(model):
+        yield "tag_guide needs encoder.kind conv or ced and fidelity: paper"
+    if "<captions>" in model.prompt:
+        yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
+
+
+def _names_tags(model: ModelConfig) -> bool:
+    return model.encoder.kind in ("conv", "ced") and model.fidelity == "paper"
+
+
+TASK_DATA = {
+    "tagging": ("scenes",),
+    "language": ("text",),
+    "captioning": ("scenes", "manifest"),
+    "alignment": ("scenes", "manifest"),
+}
+
+
+def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
+    """Losses and tasks that the model cannot give, with the stage's name."""
+    losses, where = stage.losses, f"stage {stage.name}"
+    if stage.data.kind not in TASK_DATA[stage.task]:
+        yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"
+    if losses.guided_caption and not model.guide:
+        yield f"{where}: losses.guided_caption needs model.guide"
+    if stage.task == "alignment" and not model.joint_space:
+        yield f"{where}: task alignment needs model.joint_space"
+    if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):
+        yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
+    if bool(losses.self_critical) != bool(stage.reward):
+        yield f"{where}: losses.self_critical and reward go together"
+    if bool(losses.sentence) != bool(stage.teacher):
+        yield f"{where}: losses.sentence and teacher go together"
+    if stage.teacher and stage.task != "alignment":
+        yield f"{where}: teacher needs task alignment"
+    if stage.reward and stage.task != "captioning":
+        yield f"{where}: reward needs task captioning"
+    if stage.confusion and stage.task not in ("captioning", "alignment"):
+        yield f"{where}: confusion needs task captioning or alignment"
+    for name in ("retrieval_caption", "distillation"):
+        if getattr(losses, name) and not model.retrieval:
+            yield f"{where}: losses.{name} needs model.retrieval"
+    if model.encoder.kind != "conv" and (stage.task == "tagging" or losses.tagging):
+        yield f"{where}: tagging needs model.encoder.kind conv"
+    if stage.task == "captioning" and not any(
+        (losses.caption, losses.guided_caption, losses.retrieval_caption)
+    ):
+        yield f"{where}: one of losses.caption, guided_caption, retrieval_caption must have a weight"

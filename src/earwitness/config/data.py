@@ -1,0 +1,79 @@
+"""The sections of a recipe that say what a stage is trained on, one class a kind of data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from earwitness.config.section import Section
+
+
+class SceneData(Section):
+    kind: Literal["scenes"]
+    bank: str
+    captions: list[str]
+    validation_captions: list[str] = Field([])
+    count: int = Field(ge=1)
+    seconds: float = Field(10.0, gt=0)
+    lengths: tuple[float, float] | None = None  # s; each batch draws its own between these
+    human: float = Field(0.7, ge=0, le=1)
+    synthesis: int = Field(0, ge=0)  # recordings made by formula for each label that data/synthesis can make
+    balance: float = Field(0.0, ge=0, le=1)  # how much captions of rare sounds are favoured
+    augment: float = Field(1.0, ge=0, le=1)
+    validation_count: int = 512
+
+
+class TextData(Section):
+    kind: Literal["text"]
+    captions: list[str]
+    validation_captions: list[str] = Field([])
+    epochs: float = 1.0
+
+
+class CaptionedSet(Section):
+    """One set of a mixture; its path alone stands for it. weight: how often an epoch visits each clip."""
+
+    path: str  # a manifest, or the folder or address of shards
+    weight: float = Field(1.0, gt=0)
+    paraphrases: str | None = None  # JSONL of {"id", "captions"}, drawn beside the clip's own captions
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str) else data
+
+
+class ManifestData(Section):
+    """Captioned recordings. exclude: file of ids that must not be trained on (a test set's sources).
+
+    epoch_over: clips, each with one of its captions at random; or captions, each of them. mixup: share of
+    clips that sound together with another one, captions joined by "and". Validation clips are heard in full,
+    longer ones than the model hears at once in windows.
+    """
+
+    kind: Literal["manifest"]
+    train: Annotated[list[CaptionedSet], Field(min_length=1)]
+    validation: Annotated[list[str], Field(min_length=1)]
+    exclude: str | None = None
+    epochs: float = Field(1.0, gt=0)
+    epoch_over: Literal["clips", "captions"] = "clips"
+    seconds: float = Field(10.0, gt=0)  # of a longer recording, a random crop of this length
+    mixup: float = Field(0.0, ge=0, le=1)
+    spec_augment: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether training clips come from shards, not from manifests."""
+        return not self.train[0].path.endswith(".jsonl")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ManifestData:
+        if len({clips.path.endswith(".jsonl") for clips in self.train}) > 1:
+            raise ValueError("train: either manifests (.jsonl) or shards; write shards of them all")
+        if self.streamed and self.epoch_over == "captions":
+            raise ValueError("epoch_over: captions needs manifests; of shards, a caption is drawn at random")
+        return self
+
+
+Data = Annotated[SceneData | TextData | ManifestData, Field(discriminator="kind")]

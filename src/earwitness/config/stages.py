@@ -1,0 +1,67 @@
+"""The `stages` of a preset: each is one run of the trainer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from earwitness.config.data import Data
+from earwitness.config.section import Section
+
+
+class Losses(Section):
+    """Weights of the named losses; 0 leaves a loss out."""
+
+    caption: float = Field(1.0, ge=0)
+    guided_caption: float = Field(0.0, ge=0)
+    cs_global: float = Field(0.0, ge=0)
+    cs_token: float = Field(0.0, ge=0)
+    info_nce: float = Field(0.0, ge=0)
+    ot_alignment: float = Field(0.0, ge=0)
+    retrieval_caption: float = Field(0.0, ge=0)
+    distillation: float = Field(0.0, ge=0)
+    tagging: float = Field(0.0, ge=0)
+    self_critical: float = Field(0.0, ge=0)
+    sentence: float = Field(0.0, ge=0)
+    temperature: float = Field(0.07, gt=0)
+    sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class RewardConfig(Section):
+    """What captions that the model draws are worth in losses.self_critical (see training/reward.py)."""
+
+    sentence_encoder: str  # hub name or folder of a sentence-transformers model with mean pooling
+    samples: int = Field(5, ge=2)  # captions drawn for each clip
+    temperature: float = Field(0.07, gt=0)
+
+
+class Stage(Section):
+    """One run of the trainer. task: what is trained (the encoder's tags, the language model on text, all that
+    makes captions, the space in which they are chosen).
+    """
+
+    name: str
+    task: Literal["tagging", "language", "captioning", "alignment"]
+    data: Data
+    losses: Losses = Losses()
+    reward: RewardConfig | None = None
+    teacher: str | None = None  # hub name or folder of a sentence-transformers model, for losses.sentence
+    freeze: list[Literal["encoder", "adapter", "language_model"]] = Field([])
+    batch_size: int = Field(32, ge=1)
+    accumulate: int = Field(1, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    encoder_learning_rate: float | None = None
+    weight_decay: float = 1e-6
+    warmup: float = Field(0.05, ge=0, lt=1)
+    clip: float = 1.0
+    average: float = Field(0.0, ge=0, lt=1)  # decay of an exponential moving average of the weights; 0: none
+    confusion: float = Field(0.0, ge=0)  # how far the encoder's tokens are moved between clips; 0: not
+    blend: float = Field(1.0, gt=0, le=1)  # share of its end in a stage's weights; the rest is its beginning
+    evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
+    workers: int = Field(1, ge=0)
+    seed: int = 0
+    bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU
+    gradient_checkpointing: bool = False  # of the language model, where it is trained
+    trainer: dict[str, Any] = Field({})  # more of TrainingArguments: fsdp, deepspeed, logging_steps ...

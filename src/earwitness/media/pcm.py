@@ -1,0 +1,221 @@
+"""Streams of mono PCM from anything that holds sound: containers (decoded with PyAV) and arrays.
+
+Packets that fail are passed over and counted, so that a damaged file gives what decodes of it. The public
+face is `earwitness.media`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from earwitness.media.containers import (
+    DECODE_ERRORS,
+    MAX_CHANNELS,
+    MediaError,
+    best_audio,
+    check_rate,
+    declared_duration,
+    duration_slack,
+    is_array,
+    name_of,
+    open_container,
+    pictures,
+    riff_shortfall,
+)
+from earwitness.media.timestamps import Clock
+
+MAX_FAILED_PACKETS = 2_000  # in a row: 50 s of mp3
+MAX_FAILED_READS = 50  # in a row, of the demuxer
+ABSURD = 2.0  # full scale is 1; lossy decoders overshoot a little, beyond 6 dB the samples are damage
+
+
+class PcmStream:
+    """Mono blocks of about a second from one source; what was lost is counted while they are drawn.
+
+    `declared`: s the source promises (None if it does not), a share of `slack` of which may rightly be
+    absent. `position`: s, where the first block lies. `filled`: s of silence put into holes. `failed`
+    packets; `nonfinite` and `clipped` of `samples` samples.
+    """
+
+    def __init__(self, source: Any, sample_rate: int) -> None:
+        self.source = source
+        self.name = name_of(source)
+        self.assumed_rate = sample_rate  # of a bare array
+        self.has_video = False
+        self.declared: float | None = None
+        self.slack = 0.0
+        self.clock: Clock | None = None
+        self.failed = self.failed_in_a_row = self.nonfinite = self.clipped = self.samples = 0
+
+    @property
+    def position(self) -> float:
+        return self.clock.position if self.clock else 0.0
+
+    @property
+    def filled(self) -> float:
+        return self.clock.filled if self.clock else 0.0
+
+    @property
+    def damaged(self) -> bool:
+        return bool(self.failed or self.nonfinite or self.clipped)
+
+    def blocks(self, skip_to: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
+        """(rate, float32 [n]) in order. Sound before `skip_to` seconds may be left out; `position` tells."""
+        blocks = self._from_array() if is_array(self.source) else self._from_container(skip_to)
+        for rate, samples in blocks:
+            yield rate, self._mono(samples)
+
+    def _mono(self, samples: np.ndarray) -> np.ndarray:
+        """[channels, n] float32 -> their mean [n], repaired: NaN and infinity to 0, absurd values to +-1."""
+        self.samples += samples.shape[1]
+        share = np.full(len(samples), 1 / len(samples), np.float32)
+        with np.errstate(all="ignore"):
+            mono = samples[0] if len(samples) == 1 else share @ samples  # BLAS: either memory order is quick
+            peak = max(float(mono.max(initial=0.0)), -float(mono.min(initial=0.0)))  # NaN stays NaN
+        if peak <= ABSURD and not self.clipped:
+            return mono
+        bad = ~np.isfinite(samples)
+        self.nonfinite += int(bad.any(axis=0).sum())
+        samples = np.where(bad, np.float32(0), samples)
+        absurd = int((np.abs(samples) > ABSURD).any(axis=0).sum())
+        if absurd or self.clipped:  # from the first absurd value on the whole stream is clipped alike
+            self.clipped += absurd
+            samples = samples.clip(-1, 1)
+        return share @ samples
+
+    def _from_array(self) -> Iterator[tuple[int, np.ndarray]]:
+        array, rate = array_and_rate(self.source, self.assumed_rate)
+        self.declared = array.shape[1] / rate
+        for start in range(0, array.shape[1], rate):
+            yield rate, to_float(array[:, start : start + rate])
+
+    def _from_container(self, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
+        with open_container(self.source) as container:
+            stream = best_audio(container, self.name)
+            self.has_video = bool(pictures(container))
+            self.declared = declared_duration(container, stream)
+            if self.declared and container.format.name == "wav" and stream.bit_rate:
+                self.declared += riff_shortfall(self.source) * 8 / stream.bit_rate
+            self.slack = duration_slack(container, stream)
+            for other in container.streams:
+                if other.index != stream.index:  # let the demuxer step over pictures
+                    with contextlib.suppress(AttributeError, ValueError):
+                        other.discard = "all"
+            self.clock = clock = Clock(container, stream, self.has_video, skip_to)
+            yield from self._decode(self._frames(container, stream, clock), clock)
+
+    def _decode(self, frames: Iterator[Any], clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
+        """Frames (20 to 100 ms) queued by FFmpeg to blocks of a second: one conversion instead of forty."""
+        queue, rate = av.AudioFifo(), 0
+        for frame in frames:
+            if frame.sample_rate != rate:
+                check_rate(self.name, frame.sample_rate)
+            hole = clock.hole_before(frame, frame.samples / frame.sample_rate)
+            frame.pts = None  # the queue refuses time stamps that do not follow each other
+            if hole or not _enqueue(queue, frame):  # a hole, or another rate or layout
+                if queue.samples:
+                    yield rate, to_float(_channels_first(queue.read(0)))
+                rate = frame.sample_rate
+                for start in range(0, round(hole * rate), rate):
+                    yield rate, np.zeros((1, min(rate, round(hole * rate) - start)), np.float32)
+                queue = av.AudioFifo()
+                queue.write(frame)
+            rate = frame.sample_rate
+            if queue.samples >= rate:
+                yield rate, to_float(_channels_first(queue.read(0)))
+        if queue.samples:
+            yield rate, to_float(_channels_first(queue.read(0)))
+
+    def _frames(self, container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
+        for packet in self._packets(container, stream):
+            if clock.skipping and clock.skips(packet):
+                continue
+            try:
+                frames = packet.decode()
+            except DECODE_ERRORS:
+                if not clock.jumped_in:  # after a jump the first packets may rightly fail
+                    self.failed += 1
+                self.failed_in_a_row += 1
+                if self.failed_in_a_row > MAX_FAILED_PACKETS:
+                    return
+                continue
+            if frames:
+                self.failed_in_a_row = 0
+            for frame in frames:
+                if frame.samples:
+                    yield frame
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        failures, packets = 0, container.demux(stream)
+        while failures <= MAX_FAILED_READS:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except DECODE_ERRORS:
+                self.failed += 1
+                failures += 1
+                packets = container.demux(stream)  # read on behind the damage
+                continue
+            if failures and packet.size:
+                failures = 0
+            yield packet
+
+
+def array_and_rate(source: Any, assumed_rate: int) -> tuple[np.ndarray, int]:
+    """An array, tensor or (array, rate) pair -> ([channels, S], Hz); MediaError for what is not sound."""
+    array, rate = source if isinstance(source, tuple) else (source, assumed_rate)
+    if hasattr(array, "detach"):  # torch, which need not be imported to be recognised
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    array = np.asarray(array)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
+        reason = f"arrays of sound are [S] or [channels, S] numbers, not {array.shape} of {array.dtype}"
+        raise MediaError("<array>", reason)
+    array = np.atleast_2d(array)
+    if not 1 <= len(array) <= MAX_CHANNELS:
+        reason = f"has {len(array)} channels, not 1 to {MAX_CHANNELS}; arrays are [channels, S]: transpose?"
+        raise MediaError("<array>", reason)
+    if not isinstance(rate, int | float | np.integer | np.floating) or rate % 1 != 0:  # NaN neither
+        raise MediaError("<array>", f"its sample rate is {rate!r}, not a whole number of Hz")
+    check_rate("<array>", int(rate))
+    return array, int(rate)
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """PCM of any type -> float32; whole numbers are scaled by their full range, so that -1 <= x < 1."""
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return samples.astype(np.float32, copy=False)
+    half = float(1 << (8 * samples.dtype.itemsize - 1))
+    if samples.dtype.kind == "u":
+        return ((samples.astype(np.float64) - half) / half).astype(np.float32)
+    scaled = samples.astype(np.float32)  # scaling by a power of two is exact: the one rounding is here
+    scaled *= np.float32(1 / half)
+    return scaled
+
+
+def _channels_first(frame: Any) -> np.ndarray:
+    channels, planar = frame.layout.nb_channels, frame.format.is_planar
+    if frame.format.name.startswith("s64"):  # the one format that PyAV does not hand over
+        rows = [
+            np.frombuffer(plane, np.int64)[: frame.samples * (1 if planar else channels)]
+            for plane in frame.planes
+        ]
+        array = np.stack(rows)
+    else:
+        array = frame.to_ndarray()
+    return array if planar else array.reshape(-1, channels).T
+
+
+def _enqueue(queue: Any, frame: Any) -> bool:
+    try:
+        queue.write(frame)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The Penn Treebank tokenizer that the standard captioning metrics use."""

@@ -1,0 +1,167 @@
+"""What the stages train on: scenes composed on the fly, and caption text.
+
+A dataset's item is a number or a caption; the collator makes the whole batch from them. Every batch hangs
+on its items alone, so a resumed run sees what an uninterrupted one would have seen, whatever the workers.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from earwitness.config.data import SceneData
+from earwitness.config.errors import ConfigError
+from earwitness.decoding.language_model import normalise_caption
+from earwitness.scenes.bank import Bank, held_out_groups
+from earwitness.scenes.composer import FRAME_RATE, Composer
+from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.render import render_mel, spec_augment
+from earwitness.scenes.tag_set import TagSet
+
+CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
+
+MAX_CAPTION_TOKENS = 40
+VALIDATION_SEED = 999_983  # validation scenes are the same for every run and recipe
+
+
+def read_captions(paths: list[str]) -> list[str]:
+    """The `caption` column of CSV files, or the lines of text files, in order; duplicates are kept once."""
+    captions: dict[str, None] = {}
+    for name in paths:
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"captions: there is no file {path}")
+        with path.open(newline="", encoding="utf-8") as handle:
+            if path.suffix != ".csv":
+                captions.update(dict.fromkeys(line.strip() for line in handle))
+                continue
+            rows = csv.DictReader(handle)
+            if "caption" not in (rows.fieldnames or []):
+                raise ConfigError(f"captions: {path} has no column 'caption', only {rows.fieldnames}")
+            captions.update(dict.fromkeys(row["caption"].strip() for row in rows))
+    return [c for c in captions if c]
+
+
+class Items(Dataset):
+    """A list as a dataset: scene numbers or captions."""
+
+    def __init__(self, items: Any):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.items[i]
+
+
+class ByLength(LengthGroupedSampler):
+    """Texts of like length share a batch, so that half the work is not padding; one epoch after another.
+
+    The order hangs on the seed alone.
+    """
+
+    def __init__(self, batch_size: int, lengths: list[int], seed: int, epochs: float):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed, self.count = seed, round(epochs * len(lengths))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Any:
+        return islice(chain.from_iterable(map(self._epoch, count())), self.count)
+
+    def _epoch(self, epoch: int) -> Any:
+        self.generator = torch.Generator().manual_seed(1000 * self.seed + epoch)
+        return super().__iter__()
+
+
+class Texts(Items):
+    """Captions, drawn in batches of like length."""
+
+    def __init__(self, items: list[str], epochs: float = 1.0):
+        super().__init__(items)
+        self.epochs = epochs
+
+    def sampler(self, batch_size: int, seed: int) -> ByLength:
+        return ByLength(batch_size, [item.count(" ") for item in self.items], seed, self.epochs)
+
+
+class TextCollator:
+    """Captions -> {"ids", "mask"}, each [B, L]."""
+
+    def __init__(self, encode: CaptionEncoder):
+        self.encode = encode
+
+    def __call__(self, captions: list[str]) -> dict[str, Any]:
+        ids, mask = self.encode([normalise_caption(c) for c in captions])
+        return {"ids": ids, "mask": mask}
+
+
+class SceneCollator:
+    """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", with `encode` also "ids", "mask"}.
+
+    lengths: shortest and longest batch in seconds, drawn by the batch's first number; None: the composer's.
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        encode: CaptionEncoder | None,
+        masks: bool,
+        lengths: tuple[float, float] | None = None,
+    ):
+        self.composer, self.encode, self.masks, self.lengths = composer, encode, masks, lengths
+
+    def __call__(self, indices: list[int]) -> dict[str, Any]:
+        frames = None
+        if self.lengths:
+            rng = np.random.default_rng((self.composer.seed, 1, indices[0]))
+            frames = int(rng.uniform(*self.lengths) * FRAME_RATE)
+        scenes = [self.composer.plan(i, frames) for i in indices]
+        mel, targets = render_mel(scenes, self.composer.bank, len(self.composer.tag_set.names))
+        if self.masks:
+            mel = spec_augment(mel, scenes[0].seed)
+        counts = torch.full((len(scenes),), mel.shape[2])
+        batch: dict[str, Any] = {"sound": {"log_mel": mel, "frames": counts}, "token_tags": targets}
+        if self.encode is not None:
+            ids, mask = self.encode([normalise_caption(s.caption) for s in scenes])
+            batch |= {"ids": ids, "mask": mask}
+        return batch
+
+
+class SceneSource:
+    """A bank, split by group, as training and validation scenes."""
+
+    def __init__(self, section: SceneData, bank: Bank):
+        self.section, self.bank = section, bank
+        self.held_out = held_out_groups(self.bank.recordings)
+        self.tag_set = TagSet.of(sorted({r.label for r in self.bank.recordings}), Lexicon.default())
+
+    def composer(self, validation: bool, seed: int = 0) -> Composer:
+        """Validation: recordings of held-out groups, ten seconds, always under the full range of channels.
+
+        seed: of the training scenes; those of validation are always the same.
+        """
+        s = self.section
+        captions = read_captions(s.validation_captions if validation else s.captions)
+        pool = self.bank.subset(self.held_out, inside=validation)
+        options: dict[str, Any] = {
+            "seconds": s.seconds,
+            "human": s.human,
+            "balance": s.balance,
+            "augment": s.augment,
+            "seed": seed,
+        }
+        if validation:
+            options = {"seconds": 10.0, "human": 0.7, "augment": 1.0, "seed": VALIDATION_SEED}
+        return Composer(self.bank, pool, self.tag_set, captions, **options)

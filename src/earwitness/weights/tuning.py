@@ -1,0 +1,64 @@
+"""What training does with a tower: freeze it, train LoRA beside it, or train all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from earwitness.config.towers import Tower
+
+_LORA = "lora_"  # in the names of the tensors that peft adds
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def prepare(tower: Any, section: Tower) -> Any:
+    """Injects LoRA where the section asks for it, and says which parameters are trained. Returns the tower.
+
+    Raises ValueError if none of the named projections is there.
+    """
+    if section.tune == "lora":
+        from peft import LoraConfig, inject_adapter_in_model  # seconds to import
+
+        lora = section.lora
+        settings = LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets
+        )
+        inject_adapter_in_model(settings, tower)
+        for name, parameter in tower.named_parameters():
+            if _LORA in name:  # else in the tower's precision, where AdamW's steps of 1e-6 round to nothing
+                parameter.data = parameter.data.float()
+    restore(tower, section)
+    return tower
+
+
+def restore(tower: nn.Module, section: Tower) -> None:
+    """requires_grad of every parameter as the section says, whatever a stage of training made of it."""
+    if section.tune == "freeze" and hasattr(tower, "freeze"):
+        tower.freeze()  # type: ignore[operator]
+        return
+    for name, parameter in tower.named_parameters():
+        trained = section.tune == "full" or (section.tune == "lora" and _LORA in name)
+        # quantized weights are integers, which take no gradient
+        parameter.requires_grad_(trained and parameter.is_floating_point())
+
+
+def hold_borrowed(tower: nn.Module, section: Tower, dtype: torch.dtype) -> None:
+    """Casts the weights that stay as their source has them, and are only read; trained ones keep theirs."""
+    for name, parameter in tower.named_parameters():
+        if is_borrowed(section, name) and parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
+
+
+def is_borrowed(section: Tower, name: str, released: bool = False) -> bool:
+    """Whether this tensor of a tower stays as its source has it, and need not be saved.
+
+    The statistics of batch norms are saved with any trained encoder; in released fidelity they move even
+    where it is frozen.
+    """
+    if section.source is None or section.tune == "full":
+        return False
+    if name.endswith(STATISTICS) and (section.tune == "lora" or released):
+        return False
+    return _LORA not in name
