@@ -15,7 +15,17 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 
 # Lowest first. A place is a folder or a module of the package; it imports from lower levels only.
 LEVELS: list[list[str]] = [
-    ["assets", "atomic_write", "devices", "embeds", "lazy", "optimal_transport", "prefetch", "presets"],
+    [
+        "assets",
+        "atomic_write",
+        "devices",
+        "embeds",
+        "lazy",
+        "optimal_transport",
+        "prefetch",
+        "presets",
+        "version",
+    ],
     ["attention", "config", "decoding", "features", "losses", "media"],
     ["adapters", "captions", "data", "fusion", "metrics", "progress", "scenes", "weights"],
     ["correction", "encoders", "tables"],
@@ -170,7 +180,7 @@ def test_the_wrong_way_is_noticed(module: str, source: str) -> None:
         ("cli.caption", "from earwitness.captioner import Captioner"),
         ("fusion.joint", "from . import concat"),
         ("build", "from earwitness.config.model import ModelConfig"),
-        ("captioner", "from earwitness import __version__"),
+        ("captioner", "from earwitness.version import __version__"),
     ],
 )
 def test_the_right_way_passes(module: str, source: str) -> None:

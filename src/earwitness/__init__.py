@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from earwitness.version import __version__
 
 _HOMES = {
     "AsyncCaptioner": "earwitness.async_captioner",
@@ -19,7 +19,16 @@ _HOMES = {
     "load_preset": "earwitness.config",
     "score": "earwitness.metrics",
 }
-__all__ = ["AsyncCaptioner", "Caption", "Captioner", "MediaError", "list_presets", "load_preset", "score"]
+__all__ = [
+    "AsyncCaptioner",
+    "Caption",
+    "Captioner",
+    "MediaError",
+    "__version__",
+    "list_presets",
+    "load_preset",
+    "score",
+]
 
 if TYPE_CHECKING:
     from earwitness.async_captioner import AsyncCaptioner

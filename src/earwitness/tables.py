@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from earwitness.captions import Caption
@@ -50,7 +50,7 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike, *, corrected: bool 
     """
     columns = (*COLUMNS, UNCORRECTED) if corrected else COLUMNS
     write, _ = _format(path)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         write(file, rows, columns)
 
 
@@ -83,7 +83,7 @@ def _check(columns: Iterable[str]) -> None:
 
 def write_lines(objects: Iterable[Row], path: str | os.PathLike) -> None:
     """Any objects as JSON lines, whole or not at all."""
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         _write_jsonl(file, objects, ())
 
 

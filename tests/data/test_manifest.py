@@ -177,7 +177,7 @@ def test_an_index_that_cannot_be_written_is_held_in_memory(tmp_path, monkeypatch
     def refuse(_):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("earwitness.data.manifest.written_whole", refuse)
+    monkeypatch.setattr("earwitness.data.manifest.atomic_write", refuse)
     assert Manifest.open(path)[0].id == "a" and not (tmp_path / "m.jsonl.index").exists()
 
 

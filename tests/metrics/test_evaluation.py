@@ -15,6 +15,7 @@ from earwitness.metrics.comparison import compare
 from earwitness.metrics.evaluation import metric_names
 from earwitness.metrics.files import read_captions, score_files
 from earwitness.metrics.report import latex_table
+from earwitness.metrics.worst_cases import write_page
 
 CANDIDATES = ["a dog barks loudly", "rain falls on a roof", "a man speaks"]
 REFERENCES = [
@@ -174,7 +175,7 @@ def test_hostile_names_and_half_characters_in_all_forms(tmp_path):
     rows = report.to_latex("a\n\\input{x} & b").split("\n")
     assert r"a \textbackslash{}input\{x\} \& b & 100.00 \\" in rows
     assert all(row.startswith(("\\", "System", "a ", "% a ")) for row in rows[:-1])
-    report.worst_cases(tmp_path / "w.html")
+    write_page(report, tmp_path / "w.html")
     text = (tmp_path / "w.html").read_text("utf-8")
     assert "<script" not in text and "&lt;/h2&gt;&lt;script&gt;" in text
     report.to_csv(tmp_path / "r.csv")
@@ -245,14 +246,14 @@ def test_worst_cases_page(tmp_path):
     (sounds / "a b&.wav").write_bytes(b"")
     report = score(["zzz <b>", "rain falls"], [["a dog"], ["rain falls"]], "rouge_l", ids=["a b&", "y"])
     page = tmp_path / "worst.html"
-    report.worst_cases(page, audio=sounds)
+    write_page(report, page, audio=sounds)
     text = page.read_text(encoding="utf-8")
     assert text.index("a b&amp;") < text.index("<h2>y")
     assert '<audio controls preload="none" src="sounds/a%20b%26.wav">' in text and text.count("<audio") == 1
     assert "<mark>&lt;b&gt;</mark>" in text and "<mark>rain" not in text
     assert "http" not in text.replace("http-equiv", "")  # nothing is fetched from elsewhere
     with pytest.raises(ValueError, match="no per-clip values of meteor"):
-        report.worst_cases(page, metric="meteor")
+        write_page(report, page, metric="meteor")
 
 
 def write(path, text):

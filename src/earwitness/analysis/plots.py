@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
 from earwitness.features import HOP, N_MELS, SAMPLE_RATE, log_mel
 from earwitness.media.reading import windows
@@ -49,7 +49,7 @@ def plot_timeline(captions: Sequence[Caption], path: str | Path) -> None:
     _draw_tags(named, captions, tags)
     named.set(xlabel="time (s)", xlim=(0, seconds))
     dpi = min(DPI, MOST_PIXELS / figure.get_figheight())
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=dpi, bbox_inches="tight")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-import earwitness
+from earwitness.version import __version__
 
 # Command -> the module that holds it, as a function of the same name or, with subcommands, as `app`.
 COMMANDS = {
@@ -33,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"earwitness {earwitness.__version__}")
+        typer.echo(f"earwitness {__version__}")
         raise typer.Exit
 
 

@@ -193,10 +193,12 @@ def _sounds(rows: Sequence[Row]) -> dict[str, Sound]:
 
 
 def _write(report: Report, rows: Sequence[Row], folder: Path, name: str) -> None:
+    from earwitness.metrics.worst_cases import write_page
+
     for ending in (".json", ".csv", ".tex"):
         write_report(report, folder / f"report{ending}", name)
     if report.clips:
-        report.worst_cases(folder / "worst.html", audio=_sounds(rows), title=f"Worst captions of {name}")
+        write_page(report, folder / "worst.html", audio=_sounds(rows), title=f"Worst captions of {name}")
 
 
 def _tell(report: Report, rows: Sequence[Row], failures: dict[str, str], folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from earwitness.archive.sharded_table import ShardedTable, Share
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
 from earwitness.subtitles.formats import WRITERS, write_subtitles
 from earwitness.subtitles.merging import merge_cues
@@ -128,7 +128,7 @@ def sound_cue_writer(
 
     def write(captions: list[Caption], path: Path) -> None:
         merged = merge_cues(lines, sound_events(captions), path.suffix.lower(), limits)
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(merged.data)
         lost = f", {len(merged.left_out)} found no place" if merged.left_out else ""
         tell(f"{path}: {len(merged.placed)} sound cues{lost}.")

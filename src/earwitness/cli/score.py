@@ -76,6 +76,7 @@ def score(
     earwitness score -c mine.csv -r test.csv --compare other.csv   is mine better, and surely so?
     """
     from earwitness.metrics.files import score_files
+    from earwitness.metrics.worst_cases import write_page
 
     try:
         _check_endings(out, worst)
@@ -96,7 +97,7 @@ def score(
         if out is not None:
             write_report(report, out, candidates.stem)
         if worst is not None:
-            report.worst_cases(worst, metric=worst_by, audio=audio)
+            write_page(report, worst, metric=worst_by, audio=audio)
     except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -114,8 +115,10 @@ def _check_endings(out: Path | None, worst: Path | None) -> None:
 
 
 def _show_differences(first: Report, second: Report) -> None:
+    from earwitness.metrics.comparison import compare
+
     typer.echo("\nmetric          first   second  difference  95 % interval         p")
-    for name, row in first.compare(second).items():
+    for name, row in compare(first, second).items():
         mark = " *" if row.significant else ""
         typer.echo(
             f"{name:<14} {row.first:7.4f} {row.second:7.4f}  {row.difference:+9.4f}  "

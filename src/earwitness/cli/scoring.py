@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from earwitness.atomic_write import atomic_write_text
+
 if TYPE_CHECKING:
     from earwitness.metrics.report import Report
 
@@ -47,12 +49,10 @@ def frequencies_of(path: Path | None, *, tokenize: bool = True) -> Any:
 
 def write_report(report: Report, out: Path, name: str) -> None:
     """As the ending says: .json (everything), .csv (a row a clip) or .tex (a table)."""
-    from earwitness.metrics.report import write_whole
-
     ending = out.suffix.lower()
     if ending == ".json":
         report.to_json(out)
     elif ending == ".csv":
         report.to_csv(out)
     else:
-        write_whole(out, report.to_latex(name))
+        atomic_write_text(out, report.to_latex(name))

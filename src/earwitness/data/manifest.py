@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 
 BLOCK = 1 << 24  # bytes read at once while lines are looked for
 SHOWN = 100  # characters of a faulty value that a message quotes
@@ -184,7 +184,7 @@ def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> int:
     """
     path = Path(path).absolute()
     folder, count = os.path.realpath(path.parent), 0
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         for row in rows:
             video = None if row.video is None else _relative(row.video, folder)
             row = replace(row, audio=_relative(row.audio, folder), video=video)
@@ -215,7 +215,7 @@ def line_offsets(path: Path) -> NDArray[np.int64]:
         if fits and (found[0], found[-1]) == (now.st_mtime_ns, now.st_size):
             return found[1:]
     offsets = np.concatenate([[now.st_mtime_ns, 0], *_line_ends(path, now.st_size)], dtype=np.int64)
-    with suppress(OSError), written_whole(kept) as file:
+    with suppress(OSError), atomic_write(kept) as file:
         np.save(file, offsets, allow_pickle=False)
     return offsets[1:]
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from earwitness.atomic_write import atomic_write
 from earwitness.data.clips import Found
-from earwitness.data.manifest import Row, write_manifest, written_whole
+from earwitness.data.manifest import Row, write_manifest
 from earwitness.media.containers import MediaError
 from earwitness.media.files import probe
 from earwitness.media.reading import SHORTEST, load_audio
@@ -127,7 +128,7 @@ def write(report: Report, out: Path) -> None:
     """OUT/SPLIT.jsonl for every split, and OUT/report.json."""
     for name, split in report.splits.items():
         write_manifest(out / f"{name}.jsonl", split.rows)
-    with written_whole(out / "report.json") as file:
+    with atomic_write(out / "report.json") as file:
         text = json.dumps(report.to_json(), indent=1, ensure_ascii=False)
         file.write(text.encode("utf-8", "backslashreplace"))
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from earwitness.data.manifest import Manifest, Row, written_whole
+from earwitness.atomic_write import atomic_write
+from earwitness.data.manifest import Manifest, Row
 from earwitness.data.shards import INDEX, MAX_MEMBER, ROW, ShardError
 from earwitness.media.containers import MediaError
 from earwitness.media.reading import SAMPLE_RATE, load_audio
@@ -71,7 +72,7 @@ def write_shards(manifest: Manifest, out: Path, plan: Sharding, workers: int = 1
             shards.append(shard)
             bar.update(shard.rows + len(shard.left_out))
     index = {"rows": sum(s.rows for s in shards), "shards": {s.name: s.rows for s in shards if s.rows}}
-    with written_whole(out / INDEX) as file:
+    with atomic_write(out / INDEX) as file:
         file.write(json.dumps(index, indent=1).encode())
     return shards
 
@@ -84,7 +85,7 @@ def write_shard(manifest: Manifest, out: Path, plan: Sharding, number: int) -> S
         return _written(manifest, path, chosen)
     left_out = []
     with (
-        written_whole(path) as file,
+        atomic_write(path) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for i in chosen:
@@ -160,7 +161,7 @@ def _agree(manifest: Manifest, out: Path, plan: Sharding) -> None:
         own = asdict(plan) | {"manifest": hashlib.file_digest(file, "sha256").hexdigest()}
     file_ = out / PLAN
     if not file_.is_file():
-        with written_whole(file_) as target:
+        with atomic_write(file_) as target:
             target.write(json.dumps(own).encode())
         return
     there = json.loads(file_.read_text("utf-8"))

@@ -19,6 +19,7 @@ _HOMES = {
     "ptb_tokens": "tokenizer",
     "score": "evaluation",
     "score_files": "files",
+    "write_page": "worst_cases",
 }
 __all__ = [
     "Corpus",
@@ -31,6 +32,7 @@ __all__ = [
     "ptb_tokens",
     "score",
     "score_files",
+    "write_page",
 ]
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from earwitness.metrics.meteor.data import MissingData
     from earwitness.metrics.report import Report, latex_table
     from earwitness.metrics.tokenizer import ptb_tokens
+    from earwitness.metrics.worst_cases import write_page
 
 
 def __getattr__(name: str) -> Any:

@@ -9,10 +9,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from earwitness.atomic_write import atomic_write_text
 from earwitness.metrics.corpus import Corpus, Pooled
+from earwitness.version import __version__
 
 # Metrics on the scale 0 to 1 are usually printed times 100; these are not.
 COUNTS = frozenset(("vocabulary", "diversity.length"))
@@ -69,7 +70,7 @@ class Report:
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a JSON file."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
-        write_whole(path, text + "\n")
+        atomic_write_text(path, text + "\n")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row a clip: id, candidate, then the metrics. Decimal points, whatever the locale."""
@@ -79,23 +80,11 @@ class Report:
         for number, name in enumerate(self.ids):
             values = [repr(column[number]) for column in self.clips.values()]
             writer.writerow([name, self.candidates[number], *values])
-        write_whole(path, out.getvalue())
+        atomic_write_text(path, out.getvalue())
 
     def to_latex(self, name: str = "system", metrics: Sequence[str] | None = None) -> str:
         """A LaTeX table (booktabs) of the corpus values."""
         return latex_table({name: self}, metrics)
-
-    def compare(self, other: Report, **options: Any) -> dict[str, Any]:
-        """Differences to another system on the same clips; see comparison.compare."""
-        from earwitness.metrics.comparison import compare
-
-        return compare(self, other, **options)
-
-    def worst_cases(self, path: str | os.PathLike[str], **options: Any) -> None:
-        """Write a page of the clips that score worst; see worst_cases.write_page."""
-        from earwitness.metrics.worst_cases import write_page
-
-        write_page(self, path, **options)
 
 
 def shown(name: str, value: float) -> str:
@@ -145,8 +134,6 @@ def _escape(text: str) -> str:
 
 def signature(corpus: Corpus, models: Mapping[str, str], given_frequency: bool) -> str:
     """What has to be equal for two reports to be comparable, in one line."""
-    from earwitness import __version__
-
     counts = [len(texts) for texts in corpus.references]
     few, many = min(counts), max(counts)
     parts = [
@@ -158,14 +145,3 @@ def signature(corpus: Corpus, models: Mapping[str, str], given_frequency: bool) 
         *(f"{name}:{model}" for name, model in sorted(models.items())),
     ]
     return "|".join(parts)
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file so that a reader never sees half of it. Half a surrogate pair is written as its escape."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

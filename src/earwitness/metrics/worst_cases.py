@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from earwitness.metrics.report import Report, write_whole
+from earwitness.atomic_write import atomic_write_text
+from earwitness.metrics.report import Report
 from earwitness.metrics.sounds import Sound, as_sound, find_sound
 
 Sounds = Mapping[str, Sound | str] | str | os.PathLike[str]
@@ -61,7 +62,7 @@ def write_page(
     )
     lead = f"{len(order)} of {len(values)} clips, lowest {html.escape(metric)} first. "
     lead += f"Corpus: {report.corpus[metric]:.4f}."
-    write_whole(
+    atomic_write_text(
         path,
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'

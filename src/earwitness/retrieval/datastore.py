@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from earwitness.atomic_write import atomic_write
 from earwitness.retrieval.embedders import ClapEmbedder, Embedder, embed_text, unit
 from earwitness.retrieval.faiss_index import FAISS_FROM, FaissIndex
 
@@ -144,10 +145,8 @@ class CaptionDatastore:
         with open(folder / _ROWS, "w", encoding="utf-8") as rows:
             for clip_id, caption in zip(self.clip_ids, self.captions):
                 rows.write(json.dumps({"id": clip_id, "caption": caption}, ensure_ascii=False) + "\n")
-        partial = folder / f"{_VECTORS}.part"  # the array may be a map of the very file it replaces
-        with open(partial, "wb") as file:
+        with atomic_write(folder / _VECTORS) as file:  # the array may be a map of the very file it replaces
             np.save(file, self.embeddings)
-        partial.replace(folder / _VECTORS)
         (folder / _INDEX).unlink(missing_ok=True)
         if len(self) >= faiss_from and FaissIndex.available():
             self.index = FaissIndex.build(self.embeddings)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +136,7 @@ def kept_vectors(
         return compute()
     file = folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npy"
     if not file.is_file():
-        with written_whole(file) as out:
+        with atomic_write(file) as out:
             np.save(out, compute())
     return np.load(file, allow_pickle=False)
 

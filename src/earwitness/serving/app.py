@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-import earwitness
 from earwitness.captions import merge_neighbours
 from earwitness.serving.answers import Captions, Health, Tags, caption_row, heard, lines, tags_answer
 from earwitness.serving.decoders import Recording
@@ -22,6 +21,7 @@ from earwitness.serving.limits import MEGABYTE, Limits, Refused
 from earwitness.serving.listener import Listener
 from earwitness.serving.metrics import Metrics
 from earwitness.subtitles.formats import to_srt, to_vtt
+from earwitness.version import __version__
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
@@ -79,7 +79,7 @@ def create_app(
 
     app = FastAPI(
         title="earwitness",
-        version=earwitness.__version__,
+        version=__version__,
         description="Says in words what it heard.",
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own come from elsewhere; the page has them without
@@ -89,7 +89,7 @@ def create_app(
     app.state.listener, app.state.metrics, app.state.fetcher = listener, metrics, fetcher
     app.state.health = Health(
         status="ok",
-        version=earwitness.__version__,
+        version=__version__,
         model=captioner.name,
         tags=listener.tells_tags,
         max_window=captioner.max_seconds,

@@ -19,8 +19,8 @@ from urllib.parse import urljoin
 import h11
 from pydantic import HttpUrl, ValidationError
 
-import earwitness
 from earwitness.serving.limits import MEGABYTE, Limits, Refused
+from earwitness.version import __version__
 
 REDIRECTS = 5
 REDIRECTED = (301, 302, 303, 307, 308)
@@ -31,7 +31,7 @@ HEADERS = [
     ("accept", "*/*"),
     ("accept-encoding", "identity"),
     ("connection", "close"),
-    ("user-agent", f"earwitness/{earwitness.__version__}"),
+    ("user-agent", f"earwitness/{__version__}"),
 ]
 GLOBAL_UNICAST = ip_network("2000::/3")  # all that IANA has given out of IPv6 for the public
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from earwitness.atomic_write import written_whole
+from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
 from earwitness.tables import row
 
@@ -88,7 +88,7 @@ WRITERS: dict[str, Callable[[Iterable[Caption]], str]] = {
 def write_subtitles(captions: Iterable[Caption], path: str | os.PathLike) -> None:
     """Into a UTF-8 file of the format that its name ends in (WRITERS); whole or not at all."""
     text = WRITERS[Path(path).suffix.lower()](captions)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
 

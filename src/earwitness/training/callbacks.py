@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
+from earwitness.atomic_write import atomic_path
+
 Tensors = dict[str, Tensor]
 
 LEAST_FREE = 16 * 2**20  # bytes; a writer that fails with less than this left failed for want of space
@@ -206,10 +208,9 @@ def whole(tensors: Tensors) -> Tensors:
 
 
 def save_tensors(tensors: Tensors, path: Path) -> None:
-    """A safetensors file, in one piece or not at all."""
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part)
-    part.replace(path)
+    """Write a safetensors file, complete or not at all."""
+    with atomic_path(path) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part)
 
 
 def checkpoint(args: Any, state: Any) -> Path:

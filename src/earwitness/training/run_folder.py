@@ -15,10 +15,10 @@ from typing import Any
 import torch
 import yaml
 
-import earwitness
 from earwitness.config.errors import ConfigError
 from earwitness.config.preset import Preset
 from earwitness.data.shards import open_file
+from earwitness.version import __version__
 
 RECIPE, ENVIRONMENT, DATA = "recipe.yaml", "environment.json", "data.json"
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "av", "soxr")
@@ -56,7 +56,7 @@ def environment() -> dict[str, Any]:
     """Command, versions and machine; of the working tree the commit, and whether it was changed since."""
     return {
         "command": sys.argv,
-        "earwitness": earwitness.__version__,
+        "earwitness": __version__,
         "git": git_version(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from earwitness.atomic_write import atomic_write_text
 from earwitness.metrics.corpus import Corpus, Score, mean_score
 from earwitness.metrics.meteor.data import MissingData, cache_folder, load
 from earwitness.metrics.spice.graph import SceneTuple, SynonymJudge, f1, graph
@@ -140,13 +141,11 @@ class TupleCache:
 
     def add(self, found: dict[str, list[SceneTuple]]) -> None:
         """Keep the tuples of captions."""
-        from earwitness.metrics.report import write_whole
-
         self._folder.mkdir(parents=True, exist_ok=True)
         for text, tuples in found.items():
             self._shelf(text)[text] = tuples
         for key in _keys(found):
-            write_whole(self._folder / f"{key}.json", json.dumps(self._loaded[key]))
+            atomic_write_text(self._folder / f"{key}.json", json.dumps(self._loaded[key]))
 
 
 def _keys(texts: Iterable[str]) -> set[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from earwitness.atomic_write import atomic_write
 from earwitness.config.errors import ConfigError
 from earwitness.data.manifest import Manifest, ManifestError, Row
 from earwitness.decoding.language_model import normalise_caption
@@ -76,10 +77,8 @@ def clip_index(path: str, needs: Needs, cache: Path) -> ClipIndex:
         with np.load(kept, allow_pickle=False) as found:
             return ClipIndex(found["seconds"], found["captions"], found["video"])
     index = _look_at_all(manifest, path, needs)
-    cache.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part.npz")
-    np.savez(part, **vars(index))
-    part.replace(kept)
+    with atomic_write(kept) as file:
+        np.savez(file, **vars(index))
     return index
 
 
