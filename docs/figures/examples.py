@@ -25,7 +25,7 @@ def model() -> Any:
 
 
 def sound(name: str, start: float = 0.0, end: float | None = None) -> dict[str, Tensor]:
-    """What `AudioCaptioningModel.listen` takes."""
+    """Input of `AudioCaptioningModel.listen`."""
     waveform = torch.from_numpy(load_audio(FOLDER / name, 16_000, start=start, end=end).waveform)[None]
     return {"waveforms": waveform, "lengths": torch.tensor([waveform.shape[1]])}
 

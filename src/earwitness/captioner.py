@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 
 from earwitness.captions import Caption, merge_neighbours, top_tags
-from earwitness.checkpoints.folder import WEIGHTS
+from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint, save_checkpoint
 from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import made_aside, resolve_device, torch_dtype
@@ -89,13 +89,19 @@ class Captioner:
                 "install the package again, or name a checkpoint folder"
             )
         name, device = str(name_or_path or DEFAULT), resolve_device(device)
-        model = made_aside(lambda: AudioCaptioningModel.from_pretrained(name).to(device))
+        model = made_aside(lambda: load_checkpoint(name).to(device))
         model.language_model.to(torch_dtype(dtype, model.device))
         return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a checkpoint folder that `from_pretrained` reads."""
-        self.model.save_pretrained(str(folder))
+        """Write a checkpoint folder that `from_pretrained` reads."""
+        save_checkpoint(self.model, folder)
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Upload the checkpoint with its model card to the hub repository `name`; return its address."""
+        from earwitness.checkpoints.export import push_to_hub
+
+        return push_to_hub(self.model, name, private=private)
 
     @overload
     def __call__(

@@ -225,22 +225,3 @@ class AudioCaptioningModel(nn.Module):
             rows = most_aligned(heard, said, scores, self.alignment)
             texts, scores = [texts[row] for row in rows.tolist()], scores[rows]
         return Decoded(texts, scores, tags)
-
-    @classmethod
-    def from_pretrained(cls, name_or_folder: str, **loading: Any) -> AudioCaptioningModel:
-        """A checkpoint folder or hub name -> the model, in eval mode (see checkpoints/folder.py)."""
-        from earwitness.checkpoints.folder import load_checkpoint
-
-        return load_checkpoint(name_or_folder, **loading)
-
-    def save_pretrained(self, folder: str, *, half: bool = False, card: str | None = None) -> None:
-        """Writes config.json, model.safetensors (trained tensors only), tokenizer and README.md."""
-        from earwitness.checkpoints.folder import save_checkpoint
-
-        save_checkpoint(self, folder, half=half, card=card)
-
-    def push_to_hub(self, name: str, *, private: bool = False) -> str:
-        """Uploads the checkpoint with its model card to the hub repository NAME; returns its address."""
-        from earwitness.checkpoints.export import push_to_hub
-
-        return push_to_hub(self, name, private=private)

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from earwitness.build import build_model
+from earwitness.captioner import Captioner
 from earwitness.checkpoints.export import merge_lora, push_to_hub, save_merged, save_peft
 from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint
 from earwitness.config.model import ModelConfig
@@ -96,11 +97,11 @@ def test_without_lora_there_is_no_adapter(tiny_model, tmp_path):
 
 def test_the_hub_gets_the_whole_checkpoint_with_its_card(model, tmp_path, monkeypatch):
     def upload_folder(*, repo_id: str, folder_path: str, commit_message: str) -> None:
-        load_checkpoint(folder_path).save_pretrained(str(tmp_path / "hub" / repo_id))
+        save_checkpoint(load_checkpoint(folder_path), tmp_path / "hub" / repo_id)
 
     hub = SimpleNamespace(create_repo=lambda name, **_: f"https://hub/{name}", upload_folder=upload_folder)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
-    assert model.push_to_hub("someone/lamb") == "https://hub/someone/lamb"
+    assert Captioner(model).push_to_hub("someone/lamb") == "https://hub/someone/lamb"
     there = tmp_path / "hub" / "someone" / "lamb"
     assert (there / "README.md").read_text() == "# a card\n"
     assert torch.equal(logits(load_checkpoint(there)), logits(model))

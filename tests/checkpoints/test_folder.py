@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from earwitness.checkpoints.folder import load_checkpoint, trained_tensors
+from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint, trained_tensors
 from earwitness.config.errors import ConfigError
 from earwitness.weights.copying import CheckpointError
 
@@ -43,7 +43,7 @@ def test_tied_weights_are_saved_once_and_stay_tied(tiny_model, folder):
 
 
 def test_half_precision_for_shipping(tiny_model, tmp_path):
-    tiny_model.save_pretrained(str(tmp_path / "half"), half=True)
+    save_checkpoint(tiny_model, tmp_path / "half", half=True)
     saved = load_file(tmp_path / "half" / "model.safetensors")
     assert {t.dtype for t in saved.values()} == {torch.float16, torch.int64}
     for name, tensor in trained_tensors(load_checkpoint(tmp_path / "half")).items():

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from earwitness.checkpoints.folder import save_checkpoint
 from earwitness.cli import app
 from earwitness.config.model import ModelConfig
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder, datastore
@@ -126,7 +127,7 @@ def everything(tmp_path_factory, clap) -> Path:
     data["rerank"]["source"] = str(clap)
     data["correction"]["source"] = str(write_chat_model(folder / "chat"))
     data["correction"]["detector"] = str(write_error_detector(folder / "detector", bias=20.0))
-    build(ModelConfig.model_validate(data)).save_pretrained(str(folder / "checkpoint"))
+    save_checkpoint(build(ModelConfig.model_validate(data)), folder / "checkpoint")
     return folder / "checkpoint"
 
 

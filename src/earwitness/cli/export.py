@@ -21,20 +21,20 @@ def export(
     earwitness export --model runs/lamb/model --merged lamb-merged
     earwitness export --model runs/lamb/model --push someone/lamb
     """
-    from earwitness.checkpoints import export as forms
+    from earwitness.checkpoints.export import push_to_hub, save_merged, save_peft
+    from earwitness.checkpoints.folder import load_checkpoint
     from earwitness.config.errors import ConfigError
-    from earwitness.model import AudioCaptioningModel
 
     if not (merged or peft or push):
         raise typer.BadParameter("say what to make: --merged, --peft or --push")
     try:
-        loaded = AudioCaptioningModel.from_pretrained(model)
+        loaded = load_checkpoint(model)
         if push:
-            typer.echo(forms.push_to_hub(loaded, push, private=private))
+            typer.echo(push_to_hub(loaded, push, private=private))
         if peft:
-            typer.echo("\n".join(map(str, forms.save_peft(loaded, peft))))
+            typer.echo("\n".join(map(str, save_peft(loaded, peft))))
         if merged:
-            forms.save_merged(loaded, merged)
+            save_merged(loaded, merged)
             typer.echo(str(merged))
     except (ConfigError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)

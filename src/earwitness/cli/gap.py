@@ -27,16 +27,16 @@ def gap(
     from tqdm import tqdm
 
     from earwitness.analysis.modality_gap import embed_pairs, write_gap
+    from earwitness.checkpoints.folder import load_checkpoint
     from earwitness.data.manifest import Manifest
     from earwitness.devices import resolve_device
     from earwitness.media.containers import MediaError
-    from earwitness.model import AudioCaptioningModel
 
     try:
         rows = list(islice((row for row in Manifest.open(data) if row.captions), count))
         if len(rows) < 2:
             raise ValueError(f"{data} has {len(rows)} rows with captions; a gap needs two")
-        loaded = AudioCaptioningModel.from_pretrained(model).to(resolve_device(device))
+        loaded = load_checkpoint(model).to(resolve_device(device))
         embedded = embed_pairs(loaded, tqdm(rows, unit="clip"), batch_size=batch_size, plans=plans)
         for written in write_gap(embedded, out):
             typer.echo(str(written))
