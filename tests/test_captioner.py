@@ -264,6 +264,24 @@ def test_timeline_draws_no_more_than_it_needs(captioner, monkeypatch):
         assert last - caption.start <= in_hand + 4 + 4 + 2  # to be cut, ahead, to tell the cut
 
 
+def test_low_latency_gives_the_same_captions_from_sound_that_is_still_arriving(captioner):
+    """The first caption needs three windows of the model's limit, and not the whole of the recording."""
+    waveform = np.concatenate([sound(2.0, seed) for seed in range(12)])
+    expected = list(captioner.timeline((waveform, 16_000), 2.0, beams=1))
+    arrived = []
+
+    def arriving():
+        for piece in np.array_split(waveform, 48):
+            arrived.append(piece)
+            yield piece
+
+    timeline = captioner.timeline((arriving(), 16_000), 2.0, batch_size=4, low_latency=True, beams=1)
+    first = next(timeline)
+    assert sum(map(len, arrived)) <= 12 * 16_000
+    captions = [first, *timeline]
+    assert [(c.start, c.end, c.text) for c in captions] == [(c.start, c.end, c.text) for c in expected]
+
+
 def test_stream_reads_no_more_than_it_needs(captioner):
     drawn = 0
 

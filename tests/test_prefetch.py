@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from earwitness.prefetch import draw_ahead, map_ahead
+from earwitness.prefetch import batches, draw_ahead, map_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -38,3 +38,8 @@ def test_a_reader_who_leaves_ends_the_threads():
     assert next(results) == 0
     results.close()
     assert threading.active_count() == before
+
+
+def test_batches_may_grow_from_a_small_one():
+    assert list(batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(batches(range(12), 4, 1)) == [[0], [1, 2], [3, 4, 5, 6], [7, 8, 9, 10], [11]]

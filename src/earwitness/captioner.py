@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -24,7 +23,7 @@ from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import made_aside, resolve_device, torch_dtype
 from earwitness.media.containers import MediaError
 from earwitness.model import AudioCaptioningModel, Decoded
-from earwitness.prefetch import map_ahead
+from earwitness.prefetch import batches, map_ahead
 from earwitness.progress import Progress, seconds_declared, told
 from earwitness.segmentation import timeline_clips
 from earwitness.weights.copying import CheckpointError
@@ -152,7 +151,7 @@ class Captioner:
         _check_positive(batch_size=batch_size, workers=workers)
         loaded = map_ahead(self._load, sources, workers=workers, most=2 * batch_size)
         clips = (clip_or_none(source, outcome, on_error) for source, outcome in loaded)
-        captions = self._captions(clips, batch_size, SORTED_BATCHES * batch_size, decoding)
+        captions = self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
         return told(captions, progress, length_hint(sources) or None, lambda number, _: number)
 
     def timeline(
@@ -162,6 +161,7 @@ class Captioner:
         hop: float | None = None,
         *,
         batch_size: int = BATCH,
+        low_latency: bool = False,
         progress: Progress | None = None,
         **decoding: Any,
     ) -> Iterator[Caption]:
@@ -170,14 +170,19 @@ class Captioner:
         It is heard in windows of `window` seconds, one every `hop` seconds (default: 0.8 of it), and cut
         where one sound gives way to another; no caption is of more than `window` seconds. `merge_neighbours`
         joins those that say the same. An encoder without tags in time captions the windows themselves.
-        progress: told the seconds captioned so far, of how many (None: its header does not say). Raises
-        ValueError for a window that the model cannot take; MediaError as windows are drawn.
+        low_latency: the first captions come as soon as their sound is there, in batches that grow up to
+        `batch_size`, instead of in groups of four batches sorted by length; `source` may also be a pair
+        (iterator of arrays, rate) of sound that is still arriving. progress: called with the seconds
+        captioned so far, and of how many (None: the header does not say). Raises ValueError for a window
+        that the model cannot take; MediaError as windows are drawn.
         """
         _check_positive(batch_size=batch_size)
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
-        clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=batch_size)
-        captions = self._captions(clips, batch_size, SORTED_BATCHES * batch_size, decoding)
+        ahead = 1 if low_latency else batch_size  # windows
+        clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=ahead)
+        groups = batches(clips, batch_size, 1) if low_latency else batches(clips, SORTED_BATCHES * batch_size)
+        captions = self._captions(groups, batch_size, decoding)
         total = seconds_declared(source) if progress else None
         return told(captions, progress, total, lambda _, caption: caption.end)
 
@@ -194,11 +199,10 @@ class Captioner:
             return source, error
 
     def _captions(
-        self, clips: Iterable[Clip | None], batch_size: int, group_size: int, decoding: dict[str, Any]
+        self, groups: Iterable[Sequence[Clip | None]], batch_size: int, decoding: dict[str, Any]
     ) -> Iterator[Any]:
         """Clips (None: not read) -> captions in order; in a group, those of like length share a batch."""
-        clips = iter(clips)
-        while group := list(islice(clips, group_size)):
+        for group in groups:
             captions = [clip.captioned_silence() if clip and clip.is_silent else None for clip in group]
             heard = [(i, clip) for i, clip in enumerate(group) if clip and not captions[i]]
             heard.sort(key=lambda pair: len(pair[1].waveform))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,3 +38,11 @@ def draw_ahead(items: Iterable[T], *, most: int) -> Iterator[T]:
         if item is end:
             return
         yield item  # type: ignore[misc]
+
+
+def batches(items: Iterable[T], most: int, first: int | None = None) -> Iterator[list[T]]:
+    """Lists of `most` items. first: the size of the first list; each one after it is twice as large."""
+    iterator, size = iter(items), most if first is None else first
+    while batch := list(islice(iterator, min(size, most))):
+        yield batch
+        size *= 2

@@ -9,7 +9,7 @@ around it, is a sound of its own, so it is cut out exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable, sound_of
 from earwitness.media import reading as media
 from earwitness.media.containers import name_of
 from earwitness.model import AudioCaptioningModel
-from earwitness.prefetch import draw_ahead
+from earwitness.prefetch import batches, draw_ahead
 
 STEP = 0.16  # s, one token of the built-in encoder
 SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
@@ -86,8 +86,7 @@ def event_clips(
     """
     longest = max(1, int(window / STEP))
     pending = _Pending(round(STEP * rate), rate)
-    windows = iter(windows)
-    while batch := list(islice(windows, batch_size)):
+    for batch in batches(windows, batch_size):
         for clip, logits in zip(batch, tag_track(batch), strict=True):
             known = pending.known_before(clip)
             if known >= 2 * longest:

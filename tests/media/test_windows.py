@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.media.reading import load_audio, windows
+from earwitness.media.reading import load_audio, probe, windows
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import encode, tones
@@ -60,6 +60,22 @@ def test_windows_hold_the_sound_load_audio_gives(files):
         whole = load_audio(files[kind]).waveform
         drawn = [clip.waveform for clip in windows(files[kind], 1.7)]
         np.testing.assert_array_equal(np.concatenate(drawn), whole)
+
+
+def test_windows_of_sound_that_is_still_arriving_are_those_of_the_whole():
+    waveform = np.random.default_rng(0).uniform(-1, 1, 50_000).astype(np.float32)
+    whole = list(windows((waveform, 16_000), 1.0, 0.5))
+    arriving = windows((iter(np.array_split(waveform, 7)), 16_000), 1.0, 0.5)
+    for window, expected in zip(arriving, whole, strict=True):
+        assert (window.start, window.end) == (expected.start, expected.end)
+        assert np.array_equal(window.waveform, expected.waveform)
+    assert probe((iter([waveform]), 16_000)).duration is None
+
+
+def test_each_stretch_is_handed_over_as_it_is_decoded(files):
+    stretches = []
+    audio = load_audio(files["mp3"], on_chunk=stretches.append)
+    assert len(stretches) > 1 and np.array_equal(np.concatenate(stretches), audio.waveform)
 
 
 def test_windows_are_drawn_as_they_are_decoded():

@@ -65,10 +65,15 @@ def name_of(source: Any) -> str:
 
 
 def is_array(source: Any) -> bool:
-    """A numpy array, a torch tensor, or an (array, sample_rate) pair."""
+    """A numpy array, a torch tensor, or a pair (array or an iterator of arrays, sample_rate)."""
     if isinstance(source, tuple):
-        return len(source) == 2 and is_array(source[0])
+        return len(source) == 2 and (is_array(source[0]) or is_live(source))
     return hasattr(source, "__array__") and hasattr(source, "shape")
+
+
+def is_live(source: Any) -> bool:
+    """A pair (iterator of arrays, sample_rate): sound that may still be arriving."""
+    return isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "__next__")
 
 
 @contextlib.contextmanager

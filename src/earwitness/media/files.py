@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earwitness.media.containers import MediaError, declared_duration, is_array, open_container, pictures
+from earwitness.media.containers import (
+    MediaError,
+    declared_duration,
+    is_array,
+    is_live,
+    open_container,
+    pictures,
+)
 from earwitness.media.pcm import array_and_rate
 
 # fmt: off
@@ -38,6 +45,8 @@ class MediaInfo:
 
 def probe(source: Any) -> MediaInfo:
     """What the header of `source` (as in load_audio) says. MediaError if it is not media."""
+    if is_live(source):
+        return MediaInfo(None, 1, int(source[1]), True, False, "array")
     if is_array(source):
         array, rate = array_and_rate(source, 16_000)
         return MediaInfo(array.shape[1] / rate, len(array), rate, True, False, "array")

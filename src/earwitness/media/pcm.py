@@ -22,6 +22,7 @@ from earwitness.media.containers import (
     declared_duration,
     duration_slack,
     is_array,
+    is_live,
     name_of,
     open_container,
     pictures,
@@ -66,7 +67,10 @@ class PcmStream:
 
     def blocks(self, skip_to: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
         """(rate, float32 [n]) in order. Sound before `skip_to` seconds may be left out; `position` tells."""
-        blocks = self._from_array() if is_array(self.source) else self._from_container(skip_to)
+        if is_live(self.source):
+            blocks = self._from_live()
+        else:
+            blocks = self._from_array() if is_array(self.source) else self._from_container(skip_to)
         for rate, samples in blocks:
             yield rate, self._mono(samples)
 
@@ -93,6 +97,12 @@ class PcmStream:
         self.declared = array.shape[1] / rate
         for start in range(0, array.shape[1], rate):
             yield rate, to_float(array[:, start : start + rate])
+
+    def _from_live(self) -> Iterator[tuple[int, np.ndarray]]:
+        pieces, rate = self.source
+        for piece in pieces:
+            array, rate = array_and_rate((piece, rate), self.assumed_rate)
+            yield rate, to_float(array)
 
     def _from_container(self, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
         with open_container(self.source) as container:

@@ -10,7 +10,7 @@ file gives what decodes and says how much that is. Nothing but the named file is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +73,14 @@ def load_audio(
     end: float | None = None,
     resampler: str = "soxr",
     max_seconds: float | None = MAX_SECONDS,
+    on_chunk: Callable[[np.ndarray], object] | None = None,
 ) -> Audio:
     """Decode `source` between `start` and `end` seconds to a mono waveform at `sample_rate`.
 
     `source` is a path, bytes, a binary file object, an (array, rate) pair, or an array or tensor [S] or
     [channels, S] that is taken to be at `sample_rate`. Whole-number samples are scaled by their full range.
-    `resampler` is "soxr" or "sinc" (see earwitness.media.resampling).
+    `resampler` is "soxr" or "sinc" (see earwitness.media.resampling). `on_chunk` is called with each stretch
+    of the waveform, float32 [n], as soon as it is decoded.
 
     Channels are averaged. NaN and infinite samples become 0. Lossy decoders and resampling overshoot 1 a
     little and are left so; a float source with values beyond 2 is clipped to [-1, 1] from there on. Both
@@ -96,6 +98,8 @@ def load_audio(
     for chunk in resampled(stream, sample_rate, resampler, start, end):
         chunks.append(chunk)
         kept += len(chunk)
+        if on_chunk is not None:
+            on_chunk(chunk)
         _check_bound(
             stream, kept / sample_rate, max_seconds, "use windows(), start and end, or raise max_seconds"
         )
@@ -128,7 +132,8 @@ def windows(
     is as short as the file leaves it, unless that is under 0.1 s, which joins the window before it. Start
     and end are whole samples, exact to 1 / sample_rate.
 
-    Sources and errors are load_audio's; those of the file are raised as windows are drawn. `max_seconds`
+    Sources are load_audio's, and pairs (iterator of arrays, rate) of sound that is still arriving. Errors are
+    load_audio's; those of the file are raised as windows are drawn. `max_seconds`
     bounds the sound decoded (MediaError; None: no bound).
     """
     hop = window if hop is None else hop
