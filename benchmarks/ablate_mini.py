@@ -30,7 +30,10 @@ CAPTIONING = {
     "full": {},
     "without scenes from human captions": {"stage": {"data": {"human": 0.0}}},
     "without augmentation (captioning only)": {"stage": {"data": {"augment": 0.0}}},
-    "without Token Guide": {"model": {"guide": None}, "stage": {"losses": {"guided_caption": 0.0}}},
+    "without Token Guide": {
+        "model": {"decoding": {"guide": None}},
+        "stage": {"losses": {"guided_caption": 0.0}},
+    },
     "without CS losses": {"stage": {"losses": {"cs_global": 0.0, "cs_token": 0.0}}},
     "without two-stream adapter (linear)": {"model": {"adapter": [{"kind": "linear"}]}},
 }

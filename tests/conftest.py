@@ -62,7 +62,7 @@ def build_tiny_model(seed: int = 0):
                     "tie_word_embeddings": True,
                 }
             },
-            "guide": {"beta": 0.01},
+            "decoding": {"guide": {"beta": 0.01}},
         }
     )
     torch.manual_seed(seed)

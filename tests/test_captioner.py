@@ -81,7 +81,7 @@ def test_no_run_of_tokens_comes_twice_where_the_model_says_so(captioner, tiny_mo
         return len(ids) - 1 - len(set(itertools.pairwise(ids)))
 
     assert any(repeats(captioner(clip, max_new_tokens=30).text) for clip in clips[:3])  # random weights do
-    monkeypatch.setattr(tiny_model, "no_repeat_ngram", 2)
+    monkeypatch.setattr(tiny_model.search, "no_repeat_ngram", 2)
     assert not any(repeats(captioner(clip, max_new_tokens=30).text) for clip in clips[:3])
 
 
@@ -92,7 +92,7 @@ def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
         return [captioner(clip, max_new_tokens=30, **decoding).text for clip in clips[:4]]
 
     plain = said()
-    monkeypatch.setattr(tiny_model, "length_penalty", -30.0)
+    monkeypatch.setattr(tiny_model.search, "length_penalty", -30.0)
     short = said()
     assert sum(map(len, short)) < sum(map(len, plain))
     assert said(length_penalty=1.0) == plain
@@ -102,7 +102,7 @@ def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
 def test_a_search_has_as_many_beams_as_the_model_names_unless_told(captioner, clips, monkeypatch):
     three = captioner(clips[2], beams=3, **FAST)
     assert captioner(clips[2], **FAST) == captioner(clips[2], beams=None, **FAST) == three
-    monkeypatch.setattr(captioner.model, "beams", 1)
+    monkeypatch.setattr(captioner.model.search, "beams", 1)
     greedy = captioner(clips[2], **FAST)
     assert greedy == captioner(clips[2], beams=1, **FAST) != three
     assert captioner(clips[2], beams=3, **FAST) == three
@@ -113,11 +113,11 @@ def test_what_was_said_is_looked_at_in_every_step_with_or_without_guides(
 ):
     lengths = []
 
-    def said_words(ids, scores):
+    def penalty(ids, scores):
         lengths.append(ids.shape[1])
         return scores
 
-    monkeypatch.setattr(tiny_model, "said_words", said_words)
+    monkeypatch.setattr(tiny_model.search, "repetition", penalty)
     captioner(clips[0], beams=1, max_new_tokens=4, min_new_tokens=4, use_guide=False)
     assert lengths == [0, 1, 2, 3]
 

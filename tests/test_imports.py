@@ -15,16 +15,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 
 # Lowest first. A place is a folder or a module of the package; it imports from lower levels only.
 LEVELS: list[list[str]] = [
-    ["assets", "atomic_write", "devices", "embeds", "lazy", "optimal_transport", "prefetch", "presets"]
-    + ["version"],
-    ["attention", "config", "decoding", "features", "losses", "media"],
-    ["adapters", "captions", "data", "fusion", "metrics", "progress", "scenes", "weights"],
-    ["correction", "encoders", "model", "tables"],
-    ["clips", "retrieval", "subtitles"],
-    ["analysis", "build", "segmentation"],
+    "assets atomic_write devices embeds lazy optimal_transport prefetch presets version".split(),
+    "attention config decoding features losses media".split(),
+    "adapters captions data fusion metrics progress scenes weights".split(),
+    "correction encoders model tables".split(),
+    "clips retrieval subtitles".split(),
+    "analysis build segmentation".split(),
     ["checkpoints"],
-    ["captioner", "training"],
-    ["archive", "async_captioner", "serving"],
+    "captioner training".split(),
+    "archive async_captioner serving".split(),
     ["cli"],
 ]
 PLACES = {place: level for level, places in enumerate(LEVELS) for place in places}

@@ -4,13 +4,15 @@ import matplotlib.pyplot as plt
 import torch
 from examples import model, sound
 
+from earwitness.decoding import TagGuide
+
 SOUNDS = ("church_bells.opus", "farm.opus", "telephone.flac")
 SHARES = {0.0: "without", 1.0: "with", 2.0: "twice"}
 
 
 @torch.inference_mode()
 def draw():
-    guide = model().tag_guide
+    guide = next(guide for guide in model().search.guides if isinstance(guide, TagGuide))
     usual = guide.weight
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.4))
     for axis, name in zip(axes, SOUNDS):

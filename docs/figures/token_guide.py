@@ -4,6 +4,8 @@ import matplotlib.pyplot as plt
 import torch
 from examples import model, sound
 
+from earwitness.decoding.guides import Encoded
+
 SOUNDS = ("woman_and_dog.opus", "rain_and_thunder.opus", "church_bells.opus")
 
 
@@ -12,8 +14,9 @@ def draw():
     language_model = model().language_model
     figure, axes = plt.subplots(1, 3, figsize=(7.5, 3))
     for axis, name in zip(axes, SOUNDS):
-        zbar = model().adapter(model().listen(sound(name))).mean()
-        change = model().guide.processor(zbar, language_model.token_table).change[0]
+        h_a = model().listen(sound(name))
+        encoded = Encoded(h_a, model().adapter(h_a))
+        change = model().guide.processor(encoded, language_model.token_table).change[0]
         best = change.topk(12).indices
         words = [language_model.decode([i]) for i in best.tolist()]
         axis.barh(words, change[best] - change.median(), color="tab:blue")

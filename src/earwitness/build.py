@@ -18,17 +18,20 @@ from earwitness.adapters.linear import LinearAdapter
 from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
 from earwitness.config.checks import part_fidelity, token_order
-from earwitness.config.decoding import CorrectionConfig, GuideConfig, RerankConfig
+from earwitness.config.decoding import CorrectionConfig, DecodingConfig, RerankConfig
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.towers import Tower
 from earwitness.correction import Corrector, ErrorDetector
+from earwitness.decoding.beam_choice import MeanSpace
+from earwitness.decoding.guides import Guide
 from earwitness.decoding.joint_space import JointSpace
 from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
-from earwitness.decoding.repetition_penalty import SaidWords
+from earwitness.decoding.repetition_penalty import RepetitionPenalty
 from earwitness.decoding.rerank import Reranker
+from earwitness.decoding.search import Search
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.tag_guide import TagGuide
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
@@ -93,14 +96,7 @@ def build_model(
         language_model=language_model,
         prompt=prompt(config.prompt),
         retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
-        guide=build_guide(config.guide),
-        tag_guide=build_tag_guide(config.tag_guide, encoder, language_model),
-        alignment=config.alignment,
-        space=build_joint_space(config, encoder.dim, language_model.dim),
-        beams=config.beams,
-        no_repeat_ngram=config.no_repeat_ngram,
-        length_penalty=config.length_penalty,
-        said_words=build_said_words(config.repetition, language_model),
+        search=build_search(config.decoding, encoder, language_model),
         config=config,
     )
 
@@ -186,27 +182,24 @@ def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase
     return tuning.prepare(language_model, section)
 
 
-def build_joint_space(config: ModelConfig, dim_audio: int, dim_text: int) -> JointSpace | None:
-    section = config.joint_space
-    return None if section is None else JointSpace(dim_audio, dim_text, **section.model_dump())
-
-
-def build_guide(config: GuideConfig | None) -> TokenGuideParameters | None:
-    if config is None:
-        return None
-    return TokenGuideParameters(beta=config.beta, distance=DISTANCES[config.distance])
-
-
-def build_said_words(penalty: float, language_model: Any) -> SaidWords | None:
-    if not penalty:
-        return None
-    return SaidWords(language_model.tokenizer, language_model.vocabulary_size, penalty)
-
-
-def build_tag_guide(weight: float, encoder: Any, language_model: Any) -> TagGuide | None:
-    if weight == 0:
-        return None
-    return TagGuide(encoder.tag_names, language_model.tokenizer, language_model.vocabulary_size, weight)
+def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> Search:
+    """The search, with its guides in the order in which they change the scores."""
+    tokenizer, size = language_model.tokenizer, language_model.vocabulary_size
+    guides: list[Guide] = []
+    if config.guide is not None:
+        guides.append(TokenGuideParameters(beta=config.guide.beta, distance=DISTANCES[config.guide.distance]))
+    if config.tag_guide:
+        guides.append(TagGuide(encoder.tag_names, tokenizer, size, config.tag_guide))
+    space = config.joint_space
+    return Search(
+        guides=guides,
+        repetition=RepetitionPenalty(tokenizer, size, config.repetition) if config.repetition else None,
+        space=JointSpace(encoder.dim, language_model.dim, **space.model_dump()) if space else MeanSpace(),
+        alignment=config.alignment,
+        beams=config.beams,
+        no_repeat_ngram=config.no_repeat_ngram,
+        length_penalty=config.length_penalty,
+    )
 
 
 def build_reranker(

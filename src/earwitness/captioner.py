@@ -217,7 +217,7 @@ class Captioner:
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
         """Listen, watch, look up -> search -> choose -> correct."""
         if decoding.get("beams") is None:
-            decoding = decoding | {"beams": self.model.beams}
+            decoding = decoding | {"beams": self.model.search.beams}
         vectors = self._embed(clips)  # [B, D] of each embedder
         decoded = self.model.caption(
             sound_of(clips, self.model.device),

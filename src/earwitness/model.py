@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.captions import top_tags
-from earwitness.decoding.beam_choice import MeanSpace, Space, most_aligned
+from earwitness.decoding.guides import Encoded
 from earwitness.decoding.packing import choose_rows
+from earwitness.decoding.search import Search
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
 
@@ -50,13 +51,8 @@ class AudioCaptioningModel(nn.Module):
     Each slot takes a built part. encoder: waveforms, lengths -> Embeds. vision: frames, counts -> Embeds, or
     None. fusion: audio Embeds, visual Embeds -> Embeds (default: the sound alone). adapter: Embeds -> Embeds.
     prompt, retrieval_prompt: the text around the embeddings, without and with retrieved captions.
-    guide: makes a logits processor from (mean audio embedding, token table), or None. tag_guide: makes one
-    from the probabilities of the encoder's tags, or None. alignment: weight of a beam's alignment with the
-    sound, added to its mean log-probability (decoding/beam_choice.py); 0: none. space: where it is measured
-    (default: among the language model's embeddings). beams: of a search that is not told how many.
-    no_repeat_ngram: so many tokens in a row come once in a caption; 0: as often as they like. length_penalty:
-    the power of its length by which a beam's log-probability is divided. said_words: a logits processor that
-    makes words come again less easily, or None.
+    search: how captions are searched for. Its parts with weights are slots of the model too, under the names
+    by which checkpoints hold them: `guide`, the Token Guide, and `space`, where beams are compared.
     """
 
     def __init__(
@@ -69,23 +65,15 @@ class AudioCaptioningModel(nn.Module):
         vision: Any = None,
         fusion: nn.Module | None = None,
         retrieval_prompt: Any = None,
-        guide: Any = None,
-        tag_guide: Any = None,
-        alignment: float = 0.0,
-        space: Space | None = None,
-        beams: int = 3,
-        no_repeat_ngram: int = 0,
-        length_penalty: float = 1.0,
-        said_words: Any = None,
+        search: Search | None = None,
         config: Any = None,
     ):
         super().__init__()
         self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
         self.vision, self.fusion = vision, fusion or AudioOnly()
-        self.prompt, self.retrieval_prompt, self.guide, self.config = prompt, retrieval_prompt, guide, config
-        self.tag_guide, self.alignment, self.space = tag_guide, alignment, space or MeanSpace()
-        self.beams, self.no_repeat_ngram, self.length_penalty = beams, no_repeat_ngram, length_penalty
-        self.said_words = said_words
+        self.prompt, self.retrieval_prompt, self.config = prompt, retrieval_prompt, config
+        self.search = search or Search()
+        self.guide, self.space = self.search.token_guide, self.search.space
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -123,10 +111,6 @@ class AudioCaptioningModel(nn.Module):
             return self.fusion(h_a, h_v), None
         match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
         return self.fusion(h_a, h_v, match), match
-
-    def caption_embeddings(self, ids: Tensor, mask: Tensor, sound: Embeds) -> Embeds:
-        """Tokens [B, L] -> z_t [B, L, D_llm], in the precision of the sound they are compared with."""
-        return Embeds(self.language_model.embed(ids).to(sound.values.dtype), mask)
 
     def prefixes(self, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> list[Embeds]:
         """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.
@@ -181,10 +165,12 @@ class AudioCaptioningModel(nn.Module):
         h_v = self.watch(video, h_a)  # [B, N_v, D_v]
         h, match = self.fuse(h_a, h_v)  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
-        z_t = self.caption_embeddings(ids, mask, z_a)  # [B, L, D_llm]
+        z_t = self.language_model.caption_embeddings(ids, mask, z_a)  # [B, L, D_llm]
         prefixes = self.prefixes(z_a, h_a, captions)  # [B, P, D_llm] each
         logits, *teacher = self.language_model.branches(prefixes, ids, mask)  # [B, L, V] each
-        guided = self.guide and self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
+        guided = None
+        if self.guide is not None:
+            guided = self.guide(logits, z_a.mean(), self.language_model.token_table)  # [B, L, V]
         return Trace(h_a, z_a, z_t, logits, guided, prefixes[0], h_v, match, teacher[0] if teacher else None)
 
     @torch.inference_mode()
@@ -194,34 +180,14 @@ class AudioCaptioningModel(nn.Module):
         *,
         video: dict[str, Tensor] | None = None,
         captions: Captions | None = None,
-        use_guide: bool = True,
         **decoding: Any,
     ) -> Decoded:
-        """Captions of a batch of clips. decoding: beams, max_new_tokens, ... of `LanguageModel.generate`."""
+        """Captions of a batch of clips. decoding: beams, use_guide, ... of `Search.caption`."""
         h_a = self.listen(sound)  # [B, N_a, D]
         h, _ = self.fuse(h_a, self.watch(video, h_a))  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
         prefix = self.prefixes(z_a, h_a, captions)[-1]  # [B, P, D_llm]
         tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
-        guides = []
-        if self.guide and use_guide:
-            guides.append(self.guide.processor(z_a.mean(), self.language_model.token_table))
-        if self.tag_guide and use_guide:
-            guides.append(self.tag_guide.processor(tags))
-        if self.said_words:
-            guides.append(self.said_words)
-        if self.no_repeat_ngram:
-            decoding.setdefault("no_repeat_ngram_size", self.no_repeat_ngram)
-        if decoding.setdefault("beams", self.beams) > 1:
-            decoding.setdefault("length_penalty", self.length_penalty)
-        choosing = self.alignment > 0 and not decoding.keys() & {"num_return_sequences", "do_sample"}
-        if choosing:
-            decoding["num_return_sequences"] = decoding["beams"]
-        texts, scores = self.language_model.generate(prefix, logits_processors=guides, **decoding)
-        if choosing:
-            ids, mask = self.language_model.encode_captions(texts)
-            z_t = self.caption_embeddings(ids, mask, z_a)
-            heard, said = self.space.hear(h_a, z_a), self.space.read(z_t)
-            rows = most_aligned(heard, said, scores, self.alignment)
-            texts, scores = [texts[row] for row in rows.tolist()], scores[rows]
+        encoded = Encoded(h_a, z_a, tags)
+        texts, scores = self.search.caption(self.language_model, prefix, encoded, **decoding)
         return Decoded(texts, scores, tags)

@@ -26,8 +26,16 @@ from earwitness.weights import sources
             r"adapter\.0 \(two_stream\) needs tokens in time order",
         ),
         ("loae", "model.encoder.token_order=frequency", r"adapter\.0 \(qformer\).*encoder\.token_order"),
-        ("lamb", "model.fidelity=released", r"fidelity: released does not go with adapter\.0, guide"),
-        ("lamb", "model.guide=null", r"stage pretrain: losses\.guided_caption needs model\.guide"),
+        (
+            "lamb",
+            "model.fidelity=released",
+            r"fidelity: released does not go with adapter\.0, decoding\.guide",
+        ),
+        (
+            "lamb",
+            "model.decoding.guide=null",
+            r"stage pretrain: losses\.guided_caption needs model\.decoding\.guide",
+        ),
         (
             "loae",
             "stages.0.losses.ot_alignment=1",
@@ -52,7 +60,7 @@ from earwitness.weights import sources
         ("lamb", "model.adapter=[{kind: fft}, {kind: two_stream, heads: 7}]", r"adapter\.1\.heads: 7 "),
         ("lamb", "model.adapter.0.kernels=[3, 4]", r"kernels must be odd.*\[4\]"),
         ("lamb", "model.adapter.0.global_queries=0", r"global_queries: .*greater than or equal to 1"),
-        ("lamb", "model.guide.beta=.nan", r"guide\.beta: .*finite"),
+        ("lamb", "model.decoding.guide.beta=.nan", r"guide\.beta: .*finite"),
         ("lamb", "model.encoder.lora.targets=[query]", r"encoder\.lora\.targets: there is no query"),
         ("loae", "model.prompt=<audio><caption>", "prompt has no slot <caption>; did you mean <captions>"),
         ("mini", "model.encoder.depths=[1, 2]", r"encoder\.conv\.depths: .*at least 4"),

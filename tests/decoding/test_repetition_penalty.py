@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from earwitness.decoding import SaidWords
+from earwitness.decoding import RepetitionPenalty
 from earwitness.decoding.repetition_penalty import word_forms
 
 WORDS = ["Ġbell", "Ġrings", "Ġringing", "Ġring", "ing", "Ġand", "▁bells", "Ġa", "Ġwhile", "Ġdogs", "Ġare"]
@@ -19,8 +19,8 @@ class Vocabulary:
 
 
 @pytest.fixture
-def said_words() -> SaidWords:
-    return SaidWords(Vocabulary(), len(WORDS), penalty=2.0)  # type: ignore[arg-type]
+def said_words() -> RepetitionPenalty:
+    return RepetitionPenalty(Vocabulary(), len(WORDS), penalty=2.0)  # type: ignore[arg-type]
 
 
 def test_forms_share_a_stem_and_parts_of_words_have_none() -> None:

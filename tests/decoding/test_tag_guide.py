@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from earwitness.decoding import TagGuide
+from earwitness.decoding.guides import Encoded
+from earwitness.embeds import Embeds
 
 WORDS = ["Ġdog", "Ġbark", "Ġbarking", "Ġbarks", "ark", "Ġbell", "Ġrings", "Ġrunning", "Ġa", "▁bells"]
 TAGS = ["dog barking", "bell ringing", "running sound"]
@@ -25,7 +27,11 @@ def guide() -> TagGuide:
 
 def change(guide: TagGuide, probabilities: list[list[float]], said: list[list[int]]) -> torch.Tensor:
     ids = torch.tensor(said, dtype=torch.long)
-    return guide.processor(torch.tensor(probabilities))(ids, torch.zeros(len(said), len(WORDS)))
+    tokens = Embeds(
+        torch.zeros(len(probabilities), 1, 4), torch.ones(len(probabilities), 1, dtype=torch.bool)
+    )
+    encoded = Encoded(tokens, tokens, torch.tensor(probabilities))
+    return guide.processor(encoded)(ids, torch.zeros(len(said), len(WORDS)))
 
 
 def test_words_of_a_tag_rise_by_its_probability_in_every_form(guide) -> None:

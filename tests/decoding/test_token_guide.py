@@ -6,6 +6,7 @@ import torch
 from transformers import LogitsProcessor
 
 from earwitness.decoding import CausalLanguageModel, TokenGuide, TokenGuideParameters
+from earwitness.decoding.guides import Encoded
 from earwitness.decoding.token_guide import DISTANCES, cosine, guided_logits, l1, squared_l2
 from earwitness.embeds import Embeds
 
@@ -89,7 +90,8 @@ def test_beta_zbar_and_table_learn() -> None:
     assert guide.beta.grad is not None
     assert guide.beta.grad.item() == pytest.approx(expected.sum().item(), rel=1e-5)
     assert zbar.grad is not None and zbar.grad.any() and table.grad is not None and table.grad.any()
-    processor = guide.processor(ZBAR, TABLE)
+    z_a = Embeds(ZBAR[:, None], torch.ones(len(ZBAR), 1, dtype=torch.bool))
+    processor = guide.processor(Encoded(z_a, z_a), TABLE)
     assert not processor.change.requires_grad
     torch.testing.assert_close(processor.change, -BETA * squared_l2(ZBAR, TABLE), rtol=1e-6, atol=0)
 
@@ -114,7 +116,7 @@ def test_guided_captions_do_not_depend_on_batch_mates(causal: CausalLanguageMode
     guide = TokenGuideParameters(beta=2.0)
 
     def captions(part: Embeds) -> tuple[list[str], torch.Tensor]:
-        processor = guide.processor(part.mean(), causal.token_table)
+        processor = guide.processor(Encoded(part, part), causal.token_table)
         return causal.generate(part, beams=beams, max_new_tokens=8, logits_processors=[processor])
 
     texts, scores = captions(z)

@@ -57,7 +57,7 @@ def train_losses(data, out):
 
 def test_a_stage_trains_the_space_and_nothing_else(clip_recipe, tiny_model, tmp_path):
     data = clip_recipe(task="alignment", confusion=1.0, learning_rate=5e-3)
-    data["model"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
+    data["model"]["decoding"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
     model = train(Preset.model_validate(data), tmp_path / "out")
     weights, before = model.state_dict(), tiny_model.state_dict()  # which had no space
     assert {name for name in weights if not name.startswith("space.")} == set(before)
@@ -75,19 +75,21 @@ def test_captions_come_to_meet_their_teachers_vectors(clip_recipe, sentence_enco
         learning_rate=5e-3,
         evaluate_every=6,
     )
-    data["model"] |= {"alignment": 1.0, "joint_space": {"dim": 32, "hidden": 24}}
+    data["model"]["decoding"] |= {"alignment": 1.0, "joint_space": {"dim": 32, "hidden": 24}}
     train(Preset.model_validate(data), tmp_path / "out")
     logged = list(losses(tmp_path / "out" / "0-train", "eval_sentence").values())
     assert logged[-1] < 0.5 * logged[0]
-    data["model"]["joint_space"]["dim"] = 16
-    with pytest.raises(ConfigError, match=r"stages\.0\.teacher: .* 32 wide, model\.joint_space\.dim is not"):
+    data["model"]["decoding"]["joint_space"]["dim"] = 16
+    with pytest.raises(
+        ConfigError, match=r"stages\.0\.teacher: .* 32 wide, model\.decoding\.joint_space\.dim is not"
+    ):
         train(Preset.model_validate(data), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"task": "alignment"}, "task alignment needs model.joint_space"),
+        ({"task": "alignment"}, "task alignment needs model.decoding.joint_space"),
         ({"losses": {"sentence": 1.0}}, "losses.sentence and teacher go together"),
         ({"losses": {"sentence": 1.0}, "teacher": "x"}, "teacher needs task alignment"),
         ({"task": "tagging", "confusion": 1.0}, "confusion needs task captioning or alignment"),
@@ -100,15 +102,15 @@ def test_what_cannot_be_is_named(clip_recipe, changes, fault):
 
 def test_a_space_without_a_weight_is_refused(clip_recipe):
     data = clip_recipe()
-    data["model"] |= {"alignment": 0.0, "joint_space": {}}
-    with pytest.raises(ValueError, match="give model.alignment a weight"):
+    data["model"]["decoding"] |= {"alignment": 0.0, "joint_space": {}}
+    with pytest.raises(ValueError, match="give decoding.alignment a weight"):
         Preset.model_validate(data)
 
 
 def test_what_one_stage_left_alone_the_next_one_trains(clip_recipe, tmp_path):
     """After the joint space the captioner, which has no use for the space: it stays, and all else moves."""
     data = clip_recipe()
-    data["model"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
+    data["model"]["decoding"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
     (stage,) = data["stages"]
     data["stages"] = [stage | {"name": "space", "task": "alignment"}, stage | {"name": "words"}]
     model = train(Preset.model_validate(data), tmp_path / "out")

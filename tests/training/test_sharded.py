@@ -50,7 +50,7 @@ def without_guide(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     tokenizer = load_checkpoint(data["init"]).language_model.tokenizer
     for name in ("whole", "parts"):
         tokenizer.save_pretrained(folder / name / "tokenizer")
-    return data | {"init": None, "model": data["model"] | {"guide": None}}
+    return data | {"init": None, "model": data["model"] | {"decoding": {}}}
 
 
 def test_sharded_weights_train_as_whole_ones_do(clip_recipe, runs, tmp_path):

@@ -50,7 +50,7 @@ def recipe(bank_folder: Path, folder: Path, **changes) -> dict:
                 }
                 | {"intermediate_size": 32, "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 1}
             },
-            "guide": {"beta": 0.01},
+            "decoding": {"guide": {"beta": 0.01}},
         },
         "stages": [
             {"name": "tagging", "task": "tagging", "data": scenes, **common},
@@ -253,4 +253,6 @@ def test_the_embedded_default_preset_is_valid():
         "choosing",
     ]
     teacher = preset.stages[-1].teacher
-    assert teacher == preset.stages[-2].reward.sentence_encoder and preset.model.joint_space.dim == 384
+    assert (
+        teacher == preset.stages[-2].reward.sentence_encoder and preset.model.decoding.joint_space.dim == 384
+    )

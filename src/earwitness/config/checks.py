@@ -45,11 +45,11 @@ def model_faults(model: ModelConfig) -> Iterator[str]:
     if lora and (strange := [name for name in lora.targets if name not in LORA_TARGETS]):
         known = ", ".join(LORA_TARGETS)
         yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
-    if model.joint_space and not model.alignment:
-        yield "joint_space is where beams are compared; give model.alignment a weight"
+    if model.decoding.joint_space and not model.decoding.alignment:
+        yield "decoding.joint_space is where beams are compared; give decoding.alignment a weight"
     if model.fidelity == "released":
         ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
-        ours += ["guide"] if model.guide else []
+        ours += ["decoding.guide"] if model.decoding.guide else []
         if ours:
             yield f"fidelity: released does not go with {', '.join(ours)}: LAMB's code was not released"
         if model.language_model.kind == "seq2seq" and model.retrieval:
@@ -105,8 +105,8 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
             )
         if "<tags>" in text and not _names_tags(model):
             yield f"{name} has the slot <tags>, which needs encoder.kind conv or ced and fidelity: paper"
-    if model.tag_guide and not _names_tags(model):
-        yield "tag_guide needs encoder.kind conv or ced and fidelity: paper"
+    if model.decoding.tag_guide and not _names_tags(model):
+        yield "decoding.tag_guide needs encoder.kind conv or ced and fidelity: paper"
     if "<captions>" in model.prompt:
         yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
 
@@ -128,10 +128,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
     losses, where = stage.losses, f"stage {stage.name}"
     if stage.data.kind not in TASK_DATA[stage.task]:
         yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"
-    if losses.guided_caption and not model.guide:
-        yield f"{where}: losses.guided_caption needs model.guide"
-    if stage.task == "alignment" and not model.joint_space:
-        yield f"{where}: task alignment needs model.joint_space"
+    if losses.guided_caption and not model.decoding.guide:
+        yield f"{where}: losses.guided_caption needs model.decoding.guide"
+    if stage.task == "alignment" and not model.decoding.joint_space:
+        yield f"{where}: task alignment needs model.decoding.joint_space"
     if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):
         yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
     if bool(losses.self_critical) != bool(stage.reward):

@@ -1,4 +1,4 @@
-"""The sections of a preset that say how captions are decoded, chosen and corrected."""
+"""The sections of a preset for decoding: search, retrieval, re-ranking and correction of captions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,24 @@ class GuideConfig(Section):
 
 
 class JointSpaceConfig(Section):
-    """Where beams are compared with the sound, in place of the language model's embeddings."""
+    """The space of audio and captions in which beams are compared with the audio."""
 
     dim: int = Field(384, ge=1)
     hidden: int = Field(512, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)  # of what sounds are told by, in training
+    dropout: float = Field(0.3, ge=0, lt=1)  # of the audio tokens, in training
+
+
+class DecodingConfig(Section):
+    """How captions are searched for (see decoding/search.py)."""
+
+    guide: GuideConfig | None = None  # LAMB's Token Guide
+    tag_guide: float = Field(0.0, ge=0)  # logit added to words that name a tag of probability 1; 0: none
+    beams: int = Field(3, ge=1)  # default beam width
+    no_repeat_ngram: int = Field(0, ge=0)  # a run of so many tokens occurs once in a caption; 0: no limit
+    repetition: float = Field(0.0, ge=0)  # logit taken from words already generated; 0: none
+    length_penalty: float = 1.0  # beams are ranked by log-probability / length ** this
+    alignment: float = Field(0.0, ge=0)  # weight of a beam's cosine with the audio in the choice of a beam
+    joint_space: JointSpaceConfig | None = None  # where it is measured; None: among token embeddings
 
 
 class RetrievalConfig(Section):

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from earwitness.config.bridges import Adapter, Fusion
 from earwitness.config.checks import model_faults
-from earwitness.config.decoding import (
-    CorrectionConfig,
-    GuideConfig,
-    JointSpaceConfig,
-    RerankConfig,
-    RetrievalConfig,
-)
+from earwitness.config.decoding import CorrectionConfig, DecodingConfig, RerankConfig, RetrievalConfig
 from earwitness.config.section import Fidelity, Section
 from earwitness.config.towers import Encoder, LanguageModelConfig, Vision
 
@@ -30,20 +24,34 @@ class ModelConfig(Section):
     language_model: LanguageModelConfig
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None
-    guide: GuideConfig | None = None
-    tag_guide: float = Field(0.0, ge=0)  # how much words of the tags that are heard come more easily; 0: none
-    alignment: float = Field(0.0, ge=0)  # weight of a beam's alignment with the sound in their choice
-    joint_space: JointSpaceConfig | None = None  # where; none: among the language model's embeddings
-    beams: int = Field(3, ge=1)  # of a search that is not told how many
-    no_repeat_ngram: int = Field(0, ge=0)  # no run of so many tokens comes twice in a caption; 0: any may
-    repetition: float = Field(0.0, ge=0)  # how much less easily words come again once said; 0: as easily
-    length_penalty: float = 1.0  # beams compare by log-probability / length ** this; less: shorter captions
+    decoding: DecodingConfig = DecodingConfig()
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
     max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_places(cls, data: Any) -> Any:
+        return with_decoding(data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _possible(self) -> ModelConfig:
         if faults := list(model_faults(self)):
             raise ValueError("; ".join(faults))
         return self
+
+
+def with_decoding(model: dict[str, Any]) -> dict[str, Any]:
+    """The section with keys of `decoding` moved there from beside it, where version 0.1.0 had them.
+
+    Raises ValueError for a key that stands in both places.
+    """
+    former = model.keys() & DecodingConfig.model_fields.keys()
+    if not former:
+        return model
+    decoding = model.get("decoding") or {}
+    decoding = decoding if isinstance(decoding, dict) else decoding.model_dump(exclude_unset=True)
+    if twice := sorted(former & decoding.keys()):
+        raise ValueError(f"{', '.join(twice)}: now in decoding, where it stands too; leave it there alone")
+    rest = {key: value for key, value in model.items() if key not in former}
+    return rest | {"decoding": decoding | {key: model[key] for key in model if key in former}}

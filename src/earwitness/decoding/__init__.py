@@ -10,8 +10,9 @@ __all__ = [
     "CausalLanguageModel",
     "EncoderDecoderLanguageModel",
     "Prompt",
+    "RepetitionPenalty",
     "Reranker",
-    "SaidWords",
+    "Search",
     "TagGuide",
     "TokenGuide",
     "TokenGuideParameters",
@@ -21,8 +22,9 @@ __all__ = [
 if TYPE_CHECKING:
     from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
     from earwitness.decoding.prompt import Prompt
-    from earwitness.decoding.repetition_penalty import SaidWords
+    from earwitness.decoding.repetition_penalty import RepetitionPenalty
     from earwitness.decoding.rerank import Reranker
+    from earwitness.decoding.search import Search
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
     from earwitness.decoding.tag_guide import TagGuide
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
@@ -34,7 +36,8 @@ __getattr__, __dir__ = lazy_exports(
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
         "Reranker": "rerank",
-        "SaidWords": "repetition_penalty",
+        "RepetitionPenalty": "repetition_penalty",
+        "Search": "search",
         "TagGuide": "tag_guide",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",

@@ -107,6 +107,10 @@ class LanguageModel(nn.Module):
         """Token ids [B, L] -> [B, L, D_llm] through the input embedding table."""
         return self.model.get_input_embeddings()(ids)
 
+    def caption_embeddings(self, ids: Tensor, mask: Tensor, like: Embeds) -> Embeds:
+        """Caption tokens [B, L] -> z_t [B, L, D_llm] in the precision of `like`, to be compared with."""
+        return Embeds(self.embed(ids).to(like.values.dtype), mask)
+
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Ids of a text, nothing added. What looks like a special token ("</s>") is one only if `special`,
         as in a prompt's own words; in captions and other data it is left out.

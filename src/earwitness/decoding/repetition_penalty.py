@@ -35,7 +35,7 @@ def word_forms(
     return dict(forms)
 
 
-class SaidWords(LogitsProcessor):
+class RepetitionPenalty(LogitsProcessor):
     """Makes words that were said come again less easily, in any form. Ours.
 
     No "a bell is ringing and a bell rings": a small model that has named what it heard, and goes on, names it

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from earwitness.decoding.guides import Encoded
 from earwitness.decoding.repetition_penalty import stem, word_forms
 
 HEARD = 0.08  # tags below this probability raise nothing
@@ -56,8 +57,14 @@ class TagGuide:
             for i in own_forms:
                 self.kin[i, : len(own_forms)] = torch.tensor(own_forms)
 
-    def processor(self, probabilities: Tensor) -> TagGuideProcessor:
-        """The logits processor for one batch of clips with tag probabilities [B, tags]."""
+    def processor(self, encoded: Encoded, table: Tensor | None = None) -> TagGuideProcessor:
+        """The logits processor of a batch by its tag probabilities. The token table is not used.
+
+        Raises ValueError if the batch has no tag probabilities.
+        """
+        probabilities = encoded.tag_probabilities
+        if probabilities is None:
+            raise ValueError("a tag guide needs an encoder that gives tag probabilities")
         self.names, self.kin = (x.to(probabilities.device) for x in (self.names, self.kin))
         change = probabilities.new_zeros(len(probabilities), self.names.shape[1])
         for clip, row in enumerate(probabilities):

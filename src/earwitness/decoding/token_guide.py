@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import LogitsProcessor
 
+from earwitness.decoding.guides import Encoded
+
 Distance = Callable[[Tensor, Tensor], Tensor]
 """zbar [B, D], table [V, D] -> [B, V], in fp32 at least."""
 
@@ -99,9 +101,9 @@ class TokenGuideParameters(nn.Module):
         """Guided logits [B, L, V] for L_tg, the cross-entropy of Eq. 13."""
         return guided_logits(logits, zbar, table, self.beta, self.distance)
 
-    def processor(self, zbar: Tensor, table: Tensor) -> TokenGuide:
-        """The logits processor for one batch of clips with mean audio embeddings zbar [B, D_llm]."""
-        return TokenGuide(zbar, table, self.beta, self.distance)
+    def processor(self, encoded: Encoded, table: Tensor) -> TokenGuide:
+        """The logits processor of a batch, by its mean audio embeddings and the token table [V, D_llm]."""
+        return TokenGuide(encoded.z_a.mean(), table, self.beta, self.distance)
 
 
 def _at_least_fp32(x: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ class AlignmentTask(WholeTask):
         space: Any = self.model.space
         with torch.no_grad():
             h_a = self.disturb(self.model.listen(sound))
-            z_t = self.model.caption_embeddings(ids, mask, h_a)
+            z_t = self.model.language_model.caption_embeddings(ids, mask, h_a)
         heard, said = space.hear(h_a), space.read(z_t)  # [B, D]
         pairs = gather_batch(heard), gather_batch(said)
         losses = {"info_nce": info_nce(*pairs, self.weights.temperature)}

@@ -58,11 +58,12 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
     for number, stage in chosen(preset):
         if stage.reward:
             _sentence_encoder(stage.reward.sentence_encoder, f"stages.{number}.reward.sentence_encoder")
-        if stage.teacher and preset.model.joint_space:
+        if stage.teacher and preset.model.decoding.joint_space:
             width = _sentence_encoder(stage.teacher, f"stages.{number}.teacher")(["a"]).shape[1]
-            if width != preset.model.joint_space.dim:
+            if width != preset.model.decoding.joint_space.dim:
                 raise ConfigError(
-                    f"stages.{number}.teacher: its vectors are {width} wide, model.joint_space.dim is not"
+                    f"stages.{number}.teacher: its vectors are {width} wide, "
+                    "model.decoding.joint_space.dim is not"
                 )
         for place in ("captions", "validation_captions"):
             read_captions(getattr(stage.data, place, []))

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from earwitness.config.errors import ConfigError
+from earwitness.config.model import with_decoding
 from earwitness.config.preset import Preset
 from earwitness.data.shards import open_file
 from earwitness.version import __version__
@@ -35,6 +36,7 @@ def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
     known = out / RECIPE
     if known.is_file():
         before = yaml.safe_load(known.read_text("utf-8"))
+        before["model"] = with_decoding(before["model"])
         faults = list(_differences(before, recipe))
         count = json.loads((out / ENVIRONMENT).read_text("utf-8"))[-1]["processes"]
         if count != processes:

@@ -161,7 +161,7 @@ def test_pictures_and_cached_features_reach_the_model(clip_recipe, tiny_checkpoi
     for row in rows[:3]:
         row["video"] = "frames.npy"
     runs.write_rows(sets[0], rows[:4])
-    vision = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}
+    vision = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "decoding": {}}
     model, _ = model_with(tiny_checkpoint, tiny_checkpoint, **vision)
     data = clip_recipe({"seconds": 0.4}, losses={"ot_alignment": 0.1})
     stage = Preset.model_validate(data | {"model": model.config.model_dump()}).stages[0]
@@ -192,7 +192,7 @@ def test_retrieved_captions_reach_the_teacher(clip_recipe, tiny_checkpoint, tmp_
         runs.write_rows(
             path, [row | {"retrieved": ["A dog, barking!"] if i else []} for i, row in enumerate(rows)]
         )
-    model, config = model_with(tiny_checkpoint, tiny_checkpoint, retrieval={"count": 1}, guide=None)
+    model, config = model_with(tiny_checkpoint, tiny_checkpoint, retrieval={"count": 1}, decoding={})
     data = clip_recipe(losses={"retrieval_caption": 1.0, "distillation": 1.0}) | {"model": config}
     stage = Preset.model_validate(data).stages[0]
     batch, validation = batches(stage, model, tmp_path / "clips")
@@ -289,7 +289,7 @@ def test_deepspeed_that_no_recipe_names_is_refused(clip_recipe, tmp_path, monkey
     preflight._check_trainer_keys(Preset.model_validate(named))
 
 
-WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "guide": None}
+WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_attention"}, "decoding": {}}
 UNSEEN: dict[str, tuple[Any, str]] = {  # the video of row 1 -> what is said
     "none": (None, "losses.ot_alignment needs pictures, but no row has a `video` in .*manifest.jsonl"),
     "gone": ("gone.mp4", "row 1: clip0: there is no file .*gone.mp4"),

@@ -1,0 +1,26 @@
+"""What guides of the search have in common: they turn an encoded batch into a logits processor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from earwitness.embeds import Embeds
+
+
+class Encoded(NamedTuple):
+    """A batch of clips as the model encoded it."""
+
+    h_a: Embeds  # audio tokens [B, N_a, D]
+    z_a: Embeds  # audio embeddings [B, N_g, D_llm]
+    tag_probabilities: Tensor | None = None  # [B, tags], where the encoder has tags
+
+
+class Guide(Protocol):
+    """Makes the logits processor of a batch, which is called with batch x beams rows."""
+
+    def processor(self, encoded: Encoded, table: Tensor) -> LogitsProcessor:
+        """table: the language model's token table [V, D_llm]."""
+        ...
