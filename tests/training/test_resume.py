@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -167,6 +168,17 @@ def test_a_run_that_goes_on_must_be_the_one_that_was_begun(clip_recipe, tmp_path
     runs.write_rows(sets[0], rows[1:])
     with pytest.raises(ConfigError, match=r"manifest.jsonl has changed"):
         train(Preset.model_validate(data), tmp_path / "out")
+
+
+def test_a_run_that_was_begun_with_the_former_layout_of_decoding_resumes(clip_recipe, tmp_path):
+    preset = Preset.model_validate(clip_recipe())
+    train(preset, tmp_path / "out")
+    file = tmp_path / "out" / "recipe.yaml"
+    recipe = yaml.safe_load(file.read_text("utf-8"))
+    recipe["model"] |= recipe["model"].pop("decoding")
+    file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    train(preset, tmp_path / "out")
+    assert "decoding" in yaml.safe_load(file.read_text("utf-8"))["model"]
 
 
 def test_checkpoints_hold_trained_tensors_alone(clip_recipe, tmp_path):
