@@ -105,3 +105,49 @@ def test_tiny_clips_give_finite_frames(front_end, samples):
     frames = front_end(torch.zeros(2, samples))
     assert frames.shape[-1] >= 1
     assert torch.isfinite(frames).all()
+
+
+def test_efficient_at_log_mel_equals_its_authors():
+    clicks = features.efficient_at_log_mel(golden("efficient_at.npz", "clicks_wave")[None], None, 32_000)[0]
+    assert clicks.shape == (128, 300)
+    thinned = golden("efficient_at.npz", "clicks_mel_every_4th_frame")
+    assert torch.allclose(clicks[:, ::4], thinned, rtol=0, atol=1e-4)
+    chirp = features.efficient_at_log_mel(golden("efficient_at.npz", "chirp_wave")[None], None, 32_000)[0]
+    expected = golden("efficient_at.npz", "chirp_mel")  # without the frames that see the end
+    assert torch.allclose(chirp[:, : expected.shape[1]], expected, rtol=0, atol=1e-4)
+
+
+def test_efficient_at_log_mel_of_16_khz_is_that_of_32_khz():
+    """Noise of 600 sines below 7.5 kHz, which can be computed at both rates."""
+    draw = torch.Generator().manual_seed(0)
+    hertz, phase = (torch.rand(600, 1, generator=draw, dtype=torch.float64) for _ in range(2))
+    moments = torch.arange(16_000, dtype=torch.float64) / 32_000
+    wave = (2 * torch.pi * (phase + (50 + 7_450 * hertz) * moments)).sin().sum(0).float()[None] / 60
+    fine = features.efficient_at_log_mel(wave, None, 32_000)
+    coarse = features.efficient_at_log_mel(wave[:, ::2], None, 16_000)
+    assert fine.shape == coarse.shape
+    loud = fine > fine.max() - 1.0  # within 22 dB of the loudest: elsewhere leakage decides
+    assert loud.float().mean() > 0.3
+    assert (coarse - fine)[loud].abs().mean() < 0.01  # 0.2 dB
+    assert (coarse - fine)[loud].mean().abs() < 0.002
+
+
+@pytest.mark.parametrize("sample_rate", [16_000, 32_000])
+@pytest.mark.parametrize("length", [1, 300, 600, 8_000, 8_160, 15_999])
+def test_efficient_at_frames_do_not_depend_on_the_batch(sample_rate, length):
+    torch.manual_seed(length)
+    waves = torch.randn(2, 16_000) * 0.1
+    lengths = torch.tensor([length, 16_000])
+    both = features.efficient_at_log_mel(waves, lengths, sample_rate)
+    alone = features.efficient_at_log_mel(waves[:1, :length], lengths[:1], sample_rate)
+    frames = int(features.efficient_at_frame_counts(lengths, sample_rate)[0])
+    assert alone.shape[-1] == frames == -(-length * 100 // sample_rate)
+    assert torch.allclose(both[:1, :, :frames], alone, rtol=0, atol=1e-5)
+
+
+def test_efficient_at_log_mel_is_fp32_under_autocast_and_names_a_wrong_rate():
+    with torch.autocast("cpu", torch.bfloat16):
+        low = features.efficient_at_log_mel(clip("1s"))
+    assert low.dtype == torch.float32 and torch.equal(low, features.efficient_at_log_mel(clip("1s")))
+    with pytest.raises(ValueError, match="not 44100"):
+        features.efficient_at_log_mel(clip("1s"), None, 44_100)

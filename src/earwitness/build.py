@@ -42,6 +42,7 @@ from earwitness.encoders.conv import ConvEncoder
 from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
 from earwitness.encoders.dasheng import DashengEncoder, load_dasheng
 from earwitness.encoders.frames import FrameEncoder
+from earwitness.encoders.mobilenet import MobileNetEncoder, load_mobilenet
 from earwitness.fusion.concat import AudioOnly, Concat, VisualOnly
 from earwitness.fusion.cross_attention import CrossAttention
 from earwitness.fusion.joint import JointEncoder
@@ -51,8 +52,13 @@ from earwitness.model import AudioCaptioningModel
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 from earwitness.weights import sources, tuning
 
-ENCODERS: dict[str, Any] = {"conv": ConvEncoder, "ced": CedEncoder, "dasheng": DashengEncoder}
-ENCODER_LOADERS: dict[str, Any] = {"ced": load_ced, "dasheng": load_dasheng}
+ENCODERS: dict[str, Any] = {
+    "conv": ConvEncoder,
+    "mobilenet": MobileNetEncoder,
+    "ced": CedEncoder,
+    "dasheng": DashengEncoder,
+}
+ENCODER_LOADERS: dict[str, Any] = {"mobilenet": load_mobilenet, "ced": load_ced, "dasheng": load_dasheng}
 ENCODER_SIZES: dict[str, dict[str, dict[str, int]]] = {"ced": CED_SIZES, "dasheng": DASHENG_SIZES}
 FUSIONS: dict[str, Any] = {
     "ot_attention": OtAttention,
@@ -109,7 +115,7 @@ def build_encoder(config: ModelConfig) -> Any:
     sizes = ENCODER_SIZES.get(section.kind, {}).get(getattr(section, "size", None) or "", {})
     if section.source is None:
         return tuning.prepare(ENCODERS[section.kind](**options, **sizes), section)
-    options.pop("dropout")
+    options.pop("dropout", None)
     with sources.explained("encoder", section.source):
         encoder = ENCODER_LOADERS[section.kind](section.source, **options)
     if sizes and encoder.dim != sizes["dim"]:

@@ -16,6 +16,8 @@ WIDTHS: dict[str, dict[str, int]] = {  # of the published sizes
 }
 TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "proj", "fc1", "fc2")  # of CED's and Dasheng's blocks
+TAGGERS = ("conv", "mobilenet", "ced")  # encoders whose tags have names
+WITH_TAGS = f"needs an encoder.kind with tags ({', '.join(TAGGERS)}) and fidelity: paper"
 SLOTS = ("audio", "video", "captions", "tags", "bos")
 TIME_ORDERED = "needs tokens in time order; set encoder.token_order to time or band_average"
 
@@ -34,7 +36,7 @@ def part_fidelity(model: ModelConfig, part: object) -> Any:
 def known_width(model: ModelConfig) -> int | None:
     """The encoder's width, where the config alone tells it."""
     sizes = WIDTHS.get(model.encoder.kind, {})
-    return sizes.get(getattr(model.encoder, "size", None) or "") or model.encoder.dim
+    return sizes.get(getattr(model.encoder, "size", None) or "") or getattr(model.encoder, "dim", None)
 
 
 def model_faults(model: ModelConfig) -> Iterator[str]:
@@ -104,15 +106,15 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
                 f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear"
             )
         if "<tags>" in text and not _names_tags(model):
-            yield f"{name} has the slot <tags>, which needs encoder.kind conv or ced and fidelity: paper"
+            yield f"{name} has the slot <tags>, which {WITH_TAGS}"
     if model.decoding.tag_guide and not _names_tags(model):
-        yield "decoding.tag_guide needs encoder.kind conv or ced and fidelity: paper"
+        yield f"decoding.tag_guide {WITH_TAGS}"
     if "<captions>" in model.prompt:
         yield "prompt has the slot <captions>, which belongs into retrieval.prompt"
 
 
 def _names_tags(model: ModelConfig) -> bool:
-    return model.encoder.kind in ("conv", "ced") and model.fidelity == "paper"
+    return model.encoder.kind in TAGGERS and model.fidelity == "paper"
 
 
 TASK_DATA = {
@@ -147,6 +149,8 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"
+    if stage.data.kind == "scenes" and getattr(model.encoder, "sample_rate", 16_000) != 16_000:
+        yield f"{where}: scenes are composed at 16 kHz; set model.encoder.sample_rate=16000"
     if model.encoder.kind != "conv" and (stage.task == "tagging" or losses.tagging):
         yield f"{where}: tagging needs model.encoder.kind conv"
     if stage.task == "captioning" and not any(

@@ -50,7 +50,27 @@ class ConvConfig(Tower):
                 "source: no weights of the conv encoder are published; it is part of a checkpoint"
             )
         if self.tune == "lora":
-            raise ValueError("tune: lora needs linear projections, which the conv encoder has not")
+            raise ValueError("tune: lora needs linear projections, which a convolutional encoder has not")
+        return self
+
+
+class MobileNetConfig(Tower):
+    """EfficientAT's taggers. source: the authors' `.pt` file, or a folder with it, which brings its sizes."""
+
+    kind: Literal["mobilenet"]
+    width: float | None = Field(None, gt=0)  # None: 0.4, or the weights'
+    expansion: float | None = Field(None, gt=0)  # None: 1, or the weights'
+    dropout: float | None = Field(None, ge=0, lt=1)  # None: 0.2
+    sample_rate: Literal[16_000, 32_000] = 16_000
+    tags: list[str] = Field([])  # none: AudioSet's 527
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> MobileNetConfig:
+        given = [n for n in ("width", "expansion", "dropout") if getattr(self, n) is not None]
+        if self.source is not None and given:
+            raise ValueError(f"source brings its own sizes; leave out {', '.join(given)}")
+        if self.tune == "lora":
+            raise ValueError("tune: lora needs linear projections, which a convolutional encoder has not")
         return self
 
 
@@ -154,5 +174,5 @@ class LanguageModelConfig(Tower):
 ENCODER_DECODERS = ("bart", "mbart", "t5", "mt5", "pegasus", "marian")
 
 
-Encoder = Annotated[ConvConfig | CedConfig | DashengConfig, Field(discriminator="kind")]
+Encoder = Annotated[ConvConfig | MobileNetConfig | CedConfig | DashengConfig, Field(discriminator="kind")]
 Vision = Annotated[ClipConfig | CachedFramesConfig, Field(discriminator="kind")]

@@ -5,8 +5,6 @@ Dinkel et al. 2024, "CED: Consistent ensemble distillation for audio tagging", I
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch.nn import functional as F
 
 from earwitness import features
 from earwitness.embeds import Embeds
+from earwitness.encoders.audioset import CLASSES, audioset_classes
 from earwitness.encoders.checkpoints import read_published, resize_time_positions
 from earwitness.encoders.spectrogram import SpectrogramEncoder
 from earwitness.weights.copying import copy_weights
@@ -27,7 +26,6 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"dim": 768, "depth": 12, "heads": 12},
 }
 HUB_NAME = "mispeech/ced-{}"
-CLASSES = 527  # of AudioSet
 CHUNK_FRAMES = 1012  # 10.11 s
 PATCH = (16, 16)  # mel bins, frames: 4 bands, 6.25 steps a second
 
@@ -92,13 +90,6 @@ class CedEncoder(SpectrogramEncoder):
     def tag_probabilities(self, h_a: Embeds) -> Tensor:
         """Probability of each class in the clip: [B, 527]. The name that every tagging encoder has."""
         return self.tags(h_a)
-
-
-@lru_cache(maxsize=1)
-def audioset_classes() -> tuple[str, ...]:
-    """Names of AudioSet's classes in the order of the published heads."""
-    text = resources.files("earwitness.encoders").joinpath("audioset_classes.txt").read_text("utf-8")
-    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def released_chunks(x: Tensor, size: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from earwitness.embeds import Embeds, length_mask
+from earwitness.encoders.freezable import Freezable
 from earwitness.features import N_MELS, frame_counts, log_mel
 
 TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: four halvings
@@ -78,7 +79,7 @@ class Stage(nn.Module):
         return (x + y if self.refine else x), mask
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Freezable):
     """Waveforms [B, S] -> Embeds [B, ceil(F / 16), dim], and tags of tokens and of clips from these.
 
     widths, depths: channels and residual convolutions of the four stages, each of which halves time and

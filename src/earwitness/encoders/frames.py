@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from earwitness.embeds import Embeds, length_mask
+from earwitness.encoders.freezable import Freezable
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionModel, CLIPVisionModelWithProjection
@@ -45,7 +46,7 @@ def prepare_frames(pictures: Tensor | np.ndarray, size: int = IMAGE_SIZE) -> Ten
     return ((x - mean) / std).reshape(*outer, 3, size, size)
 
 
-class FrameEncoder(nn.Module):
+class FrameEncoder(Freezable):
     """Frames [B, N_v, 3, size, size] -> Embeds [B, N_v, D], one token a frame.
 
     vision: CLIPVisionModelWithProjection for the features that CLIP compares with text (ViT-L/14: 768
@@ -63,7 +64,6 @@ class FrameEncoder(nn.Module):
         self.dim: int = config.projection_dim if self.projected else config.hidden_size
         self.image_size: int = config.image_size
         self.frames_at_once = frames_at_once
-        self.frozen = False
 
     @classmethod
     def from_pretrained(
@@ -82,16 +82,6 @@ class FrameEncoder(nn.Module):
             raise ValueError(f"{name_or_folder} lacks tensors of {tower.__name__}: {', '.join(faults)}")
         encoder = cls(vision).eval()
         return encoder.freeze() if frozen else encoder
-
-    def freeze(self) -> FrameEncoder:
-        """No gradient, and evaluation mode for good: `train()` leaves a frozen encoder as it is."""
-        self.frozen = True
-        self.requires_grad_(False)
-        return self.eval()
-
-    def train(self, mode: bool = True) -> FrameEncoder:
-        """As nn.Module.train, but a frozen encoder stays in evaluation mode."""
-        return super().train(mode and not self.frozen)
 
     def forward(self, frames: Tensor, counts: Tensor | None = None) -> Embeds:
         """frames: [B, N_v, 3, size, size] from `prepare_frames`, or cached features [B, N_v, D].

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from earwitness import features
 from earwitness.embeds import Embeds, length_mask
+from earwitness.encoders.freezable import Freezable
 from earwitness.encoders.vit import NORM_EPS, Block
 
 Choice = TypeVar("Choice")
@@ -117,7 +118,7 @@ class MelBatchNorm(nn.BatchNorm1d):
         return normalized.transpose(1, 2)
 
 
-class SpectrogramEncoder(nn.Module):
+class SpectrogramEncoder(Freezable):
     """Waveforms -> Embeds. Clips longer than `chunk_frames` are cut into chunks that are encoded one by one.
 
     dim: width of the tokens. depth, heads: of the transformer. patch: mel bins and frames of one patch.
@@ -146,7 +147,6 @@ class SpectrogramEncoder(nn.Module):
         self.front_end: FrontEnd = choose(FRONT_ENDS, front_end, "front_end")
         self.order_tokens = choose(TOKEN_ORDERS, token_order, "token_order")
         self.tokens_per_step = 1 if token_order == "band_average" else self.bands
-        self.frozen = False
         self.init_bn: nn.Module = MelBatchNorm(features.N_MELS, momentum=0.01)
         self.patch_embed = nn.Conv2d(1, dim, patch, stride=patch)
         self.time_pos_embed = nn.Parameter(0.02 * torch.randn(1, dim, 1, self.steps))
@@ -160,16 +160,6 @@ class SpectrogramEncoder(nn.Module):
     def tokens_per_second(self) -> float:
         """Real tokens a second of sound gives, in the chosen token order."""
         return features.SAMPLE_RATE / features.HOP / self.patch[1] * self.tokens_per_step
-
-    def freeze(self) -> SpectrogramEncoder:
-        """No gradient, and evaluation mode for good: `train()` leaves a frozen encoder as it is."""
-        self.frozen = True
-        self.requires_grad_(False)
-        return self.eval()
-
-    def train(self, mode: bool = True) -> SpectrogramEncoder:
-        """As nn.Module.train, but a frozen encoder stays in evaluation mode."""
-        return super().train(mode and not self.frozen)
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Embeds:
         """waveforms: [B, S] in [-1, 1] at 16 kHz. lengths: [B] real samples (default: all).

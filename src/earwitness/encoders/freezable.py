@@ -1,0 +1,23 @@
+"""An encoder that can be frozen for good, the statistics of its batch norms included."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import nn
+
+
+class Freezable(nn.Module):
+    """nn.Module whose `freeze` also holds through later calls of `train()`."""
+
+    frozen = False
+
+    def freeze(self) -> Self:
+        """No gradient, and evaluation mode for good: `train()` leaves a frozen encoder as it is."""
+        self.frozen = True
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module.train, but a frozen encoder stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
