@@ -27,6 +27,7 @@ from earwitness.decoding.beam_choice import MeanSpace
 from earwitness.decoding.guides import Guide
 from earwitness.decoding.joint_space import JointSpace
 from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
+from earwitness.decoding.order_guide import OrderGuide
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
 from earwitness.decoding.repetition_penalty import RepetitionPenalty
@@ -43,6 +44,7 @@ from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
 from earwitness.encoders.dasheng import DashengEncoder, load_dasheng
 from earwitness.encoders.frames import FrameEncoder
 from earwitness.encoders.mobilenet import MobileNetEncoder, load_mobilenet
+from earwitness.encoders.tag_families import source
 from earwitness.fusion.concat import AudioOnly, Concat, VisualOnly
 from earwitness.fusion.cross_attention import CrossAttention
 from earwitness.fusion.joint import JointEncoder
@@ -196,6 +198,8 @@ def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> S
         guides.append(TokenGuideParameters(beta=config.guide.beta, distance=DISTANCES[config.guide.distance]))
     if config.tag_guide:
         guides.append(TagGuide(encoder.tag_names, tokenizer, size, config.tag_guide))
+    if config.order_guide:
+        guides.append(OrderGuide([source(tag) for tag in encoder.tag_names], tokenizer, size))
     space = config.joint_space
     return Search(
         guides=guides,

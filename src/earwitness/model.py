@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from earwitness.captions import top_tags
 from earwitness.decoding.guides import Encoded
 from earwitness.decoding.packing import choose_rows
 from earwitness.decoding.search import Search
+from earwitness.decoding.tag_prompt import tag_text
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
 
-TOLD = (8, 0.04)  # tags that a prompt tells: at most so many, from this probability on
-TAG_JITTER = 1.0  # standard deviation, of a logit
+TAG_JITTER = 1.0  # standard deviation of a tag's logit in a training prompt
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 
@@ -127,7 +126,9 @@ class AudioCaptioningModel(nn.Module):
         return [plain, choose_rows([bool(own) for own in captions], informed, plain)]
 
     def _fill(self, prompt: Any, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> Embeds:
-        tags = self.tags_heard(h_a) if "<tags>" in prompt.pieces else None
+        tags = None
+        if "<tags>" in prompt.pieces:
+            tags = self.prompt_tags(self.encoder.tag_probabilities(h_a))
         if "<video>" not in prompt.pieces:
             return prompt.build(self.language_model, z_a, captions=captions, tags=tags)
         heard = h_a.values.shape[1]
@@ -135,16 +136,15 @@ class AudioCaptioningModel(nn.Module):
         return prompt.build(self.language_model, audio, video=video, captions=captions, tags=tags)
 
     @torch.no_grad()
-    def tags_heard(self, h_a: Embeds) -> list[list[str]]:
-        """The names of each clip's likeliest tags, which a prompt may tell the language model.
+    def prompt_tags(self, probabilities: Tensor) -> list[str]:
+        """Tag probabilities [B, tags] -> the text of `<tags>` for each clip.
 
-        In training they are jittered: the encoder is surer of recordings it learnt from than of new ones.
+        In training they are jittered: the encoder is surer of recordings it was trained on than of new ones.
         """
-        logits = self.encoder.tag_probabilities(h_a).logit(eps=1e-6)
+        logits = probabilities.logit(eps=1e-6)
         if self.training:
             logits = logits + TAG_JITTER * torch.randn_like(logits)
-        rows = logits.sigmoid().tolist()
-        return [[name for name, _ in top_tags(zip(self.tag_names, row), *TOLD)] for row in rows]
+        return [tag_text(self.tag_names, row) for row in logits.sigmoid().tolist()]
 
     def forward(
         self,
@@ -188,6 +188,7 @@ class AudioCaptioningModel(nn.Module):
         z_a = self.adapter(h)  # [B, N_g, D_llm]
         prefix = self.prefixes(z_a, h_a, captions)[-1]  # [B, P, D_llm]
         tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
-        encoded = Encoded(h_a, z_a, tags)
+        times = self.encoder.tag_logits(h_a).sigmoid() if hasattr(self.encoder, "tag_logits") else None
+        encoded = Encoded(h_a, z_a, tags, times)
         texts, scores = self.search.caption(self.language_model, prefix, encoded, **decoding)
         return Decoded(texts, scores, tags)

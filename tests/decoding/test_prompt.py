@@ -51,12 +51,12 @@ def test_retrieved_captions_may_differ_in_number_and_length(
     assert torch.equal(real(prefix, 1), torch.cat([words(causal, "the :"), audio.values[1, :1]]))
 
 
-def test_tags_are_told_in_their_order(causal: CausalLanguageModel, audio: Embeds) -> None:
-    prefix = Prompt("<tags> <audio><bos>").build(causal, audio, tags=[["the dog", "a cat"], []])
+def test_tags_stand_where_the_template_says(causal: CausalLanguageModel, audio: Embeds) -> None:
+    prefix = Prompt("<tags> <audio><bos>").build(causal, audio, tags=["the dog, a cat", ""])
     first = [words(causal, "the dog, a cat"), audio.values[0], words(causal, "<s>")]
     assert torch.equal(real(prefix, 0), torch.cat(first))
     with pytest.raises(ValueError, match="1 lists of tags for 2 clips"):
-        Prompt("<tags><audio>").build(causal, audio, tags=[[]])
+        Prompt("<tags><audio>").build(causal, audio, tags=[""])
 
 
 def test_nobodys_captions_make_no_tokens(causal: CausalLanguageModel, audio: Embeds) -> None:

@@ -120,6 +120,7 @@ def _names_tags(model: ModelConfig) -> bool:
 TASK_DATA = {
     "tagging": ("scenes",),
     "language": ("text",),
+    "labels": ("labels",),
     "captioning": ("scenes", "manifest"),
     "alignment": ("scenes", "manifest"),
 }
@@ -142,8 +143,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.sentence and teacher go together"
     if stage.teacher and stage.task != "alignment":
         yield f"{where}: teacher needs task alignment"
-    if stage.reward and stage.task != "captioning":
-        yield f"{where}: reward needs task captioning"
+    if stage.reward and stage.task not in ("labels", "captioning"):
+        yield f"{where}: reward needs task labels or captioning"
+    if stage.task == "labels" and "<tags>" not in model.prompt:
+        yield f"{where}: task labels needs a model.prompt with the slot <tags>"
     if stage.confusion and stage.task not in ("captioning", "alignment"):
         yield f"{where}: confusion needs task captioning or alignment"
     for name in ("retrieval_caption", "distillation"):

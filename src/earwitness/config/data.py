@@ -31,6 +31,22 @@ class TextData(Section):
     epochs: float = 1.0
 
 
+class LabelData(Section):
+    """Pairs of (labels, caption) without audio. Tag probabilities of recordings stand for the labels.
+
+    pairs: CSV files with the columns `labels` (a list of names of the encoder's tags) and `caption`.
+    captions: human captions, from which the lexicon reads labels of the banks' recordings.
+    """
+
+    kind: Literal["labels"]
+    banks: Annotated[list[str], Field(min_length=1)]  # folders of recordings, labelled or not
+    pairs: list[str] = Field([])
+    captions: list[str] = Field([])
+    validation_captions: list[str] = Field([])
+    validation_share: float = Field(0.03, gt=0, lt=1)  # of the pairs
+    epochs: int = Field(1, ge=1)
+
+
 class CaptionedSet(Section):
     """One set of a mixture; its path alone stands for it. weight: how often an epoch visits each clip."""
 
@@ -76,4 +92,4 @@ class ManifestData(Section):
         return self
 
 
-Data = Annotated[SceneData | TextData | ManifestData, Field(discriminator="kind")]
+Data = Annotated[SceneData | TextData | LabelData | ManifestData, Field(discriminator="kind")]

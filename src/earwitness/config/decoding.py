@@ -27,6 +27,7 @@ class DecodingConfig(Section):
 
     guide: GuideConfig | None = None  # LAMB's Token Guide
     tag_guide: float = Field(0.0, ge=0)  # logit added to words that name a tag of probability 1; 0: none
+    order_guide: bool = False  # words of order only where the tags in time show an order
     beams: int = Field(3, ge=1)  # default beam width
     no_repeat_ngram: int = Field(0, ge=0)  # a run of so many tokens occurs once in a caption; 0: no limit
     repetition: float = Field(0.0, ge=0)  # logit taken from words already generated; 0: none

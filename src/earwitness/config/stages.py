@@ -43,7 +43,7 @@ class Stage(Section):
     """
 
     name: str
-    task: Literal["tagging", "language", "captioning", "alignment"]
+    task: Literal["tagging", "language", "labels", "captioning", "alignment"]
     data: Data
     losses: Losses = Losses()
     reward: RewardConfig | None = None

@@ -16,6 +16,7 @@ class Encoded(NamedTuple):
     h_a: Embeds  # audio tokens [B, N_a, D]
     z_a: Embeds  # audio embeddings [B, N_g, D_llm]
     tag_probabilities: Tensor | None = None  # [B, tags], where the encoder has tags
+    token_tag_probabilities: Tensor | None = None  # [B, N_a, tags], where it has tags in time
 
 
 class Guide(Protocol):

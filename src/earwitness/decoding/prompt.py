@@ -30,7 +30,7 @@ class EmbedsTokens(Protocol):
 
 class Prompt:
     """A template with slots: `<audio>` (needed), `<video>`, `<captions>` (retrieved captions), `<bos>`, and
-    `<tags>` (names of what the encoder's tag head heard, the likeliest first).
+    `<tags>` (names of the encoder's probable tags, see tag_prompt.py).
 
     Slots are lower-case and exact; anything else, such as `<Audio>`, is text. The text between the slots is
     tokenized piece by piece. "<audio>" alone is z_a alone. `<bos>` is nothing for a model without that token.
@@ -53,11 +53,12 @@ class Prompt:
         *,
         video: Embeds | None = None,
         captions: Sequence[Sequence[str]] | None = None,
-        tags: Sequence[Sequence[str]] | None = None,
+        tags: Sequence[str] | None = None,
     ) -> Embeds:
         """The prefix that the caption continues: [B, P, D_llm] with its mask (rows may be ragged inside).
 
-        audio, video: embeddings [B, N, D_llm]. captions, tags: those of each of the B clips.
+        audio, video: embeddings [B, N, D_llm]. captions, tags: those of each of the B clips,
+        tags as one text each.
         Raises ValueError if the template names a slot that nothing was given for, or the other way round.
         """
         for slot, given in (("<video>", video), ("<captions>", captions), ("<tags>", tags)):
@@ -65,12 +66,13 @@ class Prompt:
                 raise ValueError(
                     f"{slot} {'given to' if given is not None else 'needed by'} prompt {self.template!r}"
                 )
-        texts = {}
-        for slot, lists in (("<captions>", captions), ("<tags>", tags)):
-            if lists is not None and len(lists) != len(audio.values):
-                raise ValueError(f"{len(lists)} lists of {slot[1:-1]} for {len(audio.values)} clips")
-            separator = self.caption_separator if slot == "<captions>" else ", "
-            texts[slot] = [separator.join(own) for own in lists or []]
+        texts = {
+            "<captions>": [self.caption_separator.join(own) for own in captions or []],
+            "<tags>": list(tags or []),
+        }
+        for slot, given in (("<captions>", captions), ("<tags>", tags)):
+            if given is not None and len(given) != len(audio.values):
+                raise ValueError(f"{len(given)} lists of {slot[1:-1]} for {len(audio.values)} clips")
         parts = [self._fill(piece, language_model, audio, video, texts) for piece in self.pieces]
         return Embeds(torch.cat([p.values for p in parts], 1), torch.cat([p.mask for p in parts], 1))
 

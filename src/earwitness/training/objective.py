@@ -17,13 +17,11 @@ from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce
 from earwitness.losses.modality_gap import modality_gap
 from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
-from earwitness.losses.self_critical import self_critical_loss
 from earwitness.model import AudioCaptioningModel, Trace
 from earwitness.training.confusion import confused
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
 from earwitness.training.reward import Embed, RetrievalReward
-
-DRAWN_TOKENS = 28  # of a caption that is drawn to be rewarded; those of people seldom have more
+from earwitness.training.self_critical import self_critical
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
@@ -143,6 +141,31 @@ class LanguageTask(Task):
         return self.total({"language": loss}, {"language": 1.0})
 
 
+class LabelsTask(Task):
+    """The language model on captions of known labels, without audio: its prefix is the tags alone."""
+
+    def __init__(
+        self, model: AudioCaptioningModel, weights: Losses, reward: RetrievalReward | None = None
+    ) -> None:
+        super().__init__(model)
+        self.model, self.weights, self.reward = model, weights, reward
+        self.freeze(*(part for name, part in model.named_children() if name != "language_model"))
+
+    def forward(self, tags: Tensor, ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
+        """tags: probabilities [B, tags]. ids, mask: caption tokens [B, L]."""
+        language_model, weights = self.model.language_model, self.weights
+        no_audio = Embeds.full(language_model.token_table.new_zeros(len(ids), 0, language_model.dim))
+        prefix = self.model.prompt.build(language_model, no_audio, tags=self.model.prompt_tags(tags))
+        logits = language_model.logits(prefix, ids, mask)
+        caption = caption_cross_entropy(logits, ids, mask, label_smoothing=weights.label_smoothing)
+        losses = {"caption": share(mask.sum()) * caption}
+        if self.reward:
+            losses["self_critical"] = self_critical(
+                language_model, self.reward, prefix, ids, training=self.training
+            )
+        return self.total(losses, weights.model_dump(include=set(losses)))
+
+
 class WholeTask(Task):
     """Of a task that needs the model from waveform to words. confusion: of h_a in training (`confused`)."""
 
@@ -227,7 +250,9 @@ class CaptioningTask(WholeTask):
             else:
                 losses["distillation"] = share(mask.sum()) * distillation(trace, mask)
         if self.reward:
-            losses["self_critical"] = self.self_critical(self.reward, trace.prefix, ids)
+            losses["self_critical"] = self_critical(
+                self.model.language_model, self.reward, trace.prefix, ids, training=self.training
+            )
         if weights.tagging and "token_tags" in known:
             losses["tagging"] = scene_tagging_loss(self.model.encoder, trace.h_a, known["token_tags"])
         out = self.total(losses, weights.model_dump(include=set(losses)))
@@ -235,25 +260,6 @@ class CaptioningTask(WholeTask):
             gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
             out |= {f"modality_gap_{name}": value for name, value in gap.items()}
         return out
-
-    def self_critical(self, reward: RetrievalReward, prefix: Embeds, ids: Tensor) -> Tensor:
-        """Of captions that the model draws for each clip; in evaluation what its likeliest ones lack.
-
-        prefix: [B, P, D_llm]. ids: of the clips' own captions, [B, L].
-        """
-        language_model, count = self.model.language_model, reward.samples if self.training else 1
-        wanted = [language_model.decode(row) for row in ids.tolist()]
-        drawing = {"do_sample": True, "top_k": 0, "num_return_sequences": count} if self.training else {}
-        drawn, _ = language_model.generate(
-            Embeds(prefix.values.detach(), prefix.mask), beams=1, max_new_tokens=DRAWN_TOKENS, **drawing
-        )
-        rewards = reward(drawn, wanted)  # [B, K]
-        if not self.training:
-            return -rewards.mean()
-        ids, mask = (x.view(len(wanted), count, -1) for x in language_model.encode_captions(drawn))
-        logits = language_model.logits_of_several(prefix, ids, mask).float()  # [B, K, L, V]
-        log_probs = logits.log_softmax(-1).gather(3, ids[..., None])[..., 0]
-        return share(mask.sum()) * self_critical_loss(log_probs, mask, rewards)
 
     def ot_alignment(self, trace: Trace) -> Tensor:
         """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""
@@ -267,6 +273,7 @@ class CaptioningTask(WholeTask):
 TASKS: dict[str, type[Task]] = {
     "tagging": TaggingTask,
     "language": LanguageTask,
+    "labels": LabelsTask,
     "captioning": CaptioningTask,
     "alignment": AlignmentTask,
 }

@@ -13,7 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from earwitness.checkpoints.folder import CONFIG, WEIGHTS, resolve
-from earwitness.config.data import ManifestData, SceneData
+from earwitness.config.data import LabelData, ManifestData, SceneData
 from earwitness.config.errors import ConfigError, did_you_mean
 from earwitness.config.preset import Preset
 from earwitness.config.stages import Stage
@@ -183,5 +183,8 @@ def data_files(preset: Preset) -> list[str]:
             found |= dict.fromkeys(n for n in [*names, data.exclude] if n)
         else:
             found |= dict.fromkeys([*data.captions, *data.validation_captions])
-            found |= {f"{data.bank}/manifest.csv": None} if isinstance(data, SceneData) else {}
+            banks = [data.bank] if isinstance(data, SceneData) else []
+            if isinstance(data, LabelData):
+                banks, found = data.banks, found | dict.fromkeys(data.pairs)
+            found |= {f"{bank}/manifest.csv": None for bank in banks}
     return list(found)

@@ -75,7 +75,7 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
         folder = out / f"{number}-{stage.name}"
         done = folder / "done.json"
         if not done.is_file():
-            data = stage_data(stage, model, sources.get(stage.name))
+            data = stage_data(stage, model, sources.get(stage.name), out.parent / "banks")
             start = {}
             if stage.blend < 1:
                 start = {name: tensor.clone() for name, tensor in trained_tensors(model).items()}

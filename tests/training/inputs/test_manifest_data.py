@@ -150,7 +150,7 @@ def model_with(tiny_checkpoint: Path, tokenizer_from: Path, **changes: Any) -> t
 
 def batches(stage: Any, model: Any, cache: Path) -> tuple[Any, Any]:
     """The first training batch and a validation batch."""
-    data = stage_data(stage, model, ClipSource.look_at(model.config, stage, cache))
+    data = stage_data(stage, model, ClipSource.look_at(model.config, stage, cache), cache)
     return data.collate([data.train[n] for n in range(4)]), data.collate_eval([data.validation[0]])
 
 

@@ -88,12 +88,16 @@ class ByLength(LengthGroupedSampler):
 class Texts(Items):
     """Captions, drawn in batches of like length."""
 
-    def __init__(self, items: list[str], epochs: float = 1.0):
+    def __init__(self, items: list[Any], epochs: float = 1.0):
         super().__init__(items)
         self.epochs = epochs
 
     def sampler(self, batch_size: int, seed: int) -> ByLength:
-        return ByLength(batch_size, [item.count(" ") for item in self.items], seed, self.epochs)
+        return ByLength(batch_size, self.lengths(), seed, self.epochs)
+
+    def lengths(self) -> list[int]:
+        """Blanks in each text."""
+        return [item.count(" ") for item in self.items]
 
 
 class TextCollator:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from accelerate import PartialState
 from torch import Tensor
 
-from earwitness.config.data import ManifestData, SceneData, TextData
+from earwitness.config.data import LabelData, ManifestData, SceneData, TextData
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.stages import Stage
@@ -20,9 +20,11 @@ from earwitness.data.shards import read_index
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.inputs.clip_index import ClipIndex, Needs, clip_index, read_ids
 from earwitness.training.inputs.examples import ClipCollator, Reader
+from earwitness.training.inputs.label_data import PairCollator, TagExamples, label_pairs, tag_recordings
 from earwitness.training.inputs.manifest_data import CaptionedClips, Mixture, ValidationClips
 from earwitness.training.inputs.scene_data import (
     MAX_CAPTION_TOKENS,
+    VALIDATION_SEED,
     CaptionEncoder,
     Items,
     SceneCollator,
@@ -138,14 +140,16 @@ class ClipSource:
 
 
 def stage_data(
-    stage: Stage, model: AudioCaptioningModel, source: SceneSource | ClipSource | None
+    stage: Stage, model: AudioCaptioningModel, source: SceneSource | ClipSource | None, cache: Path
 ) -> StageData:
-    """source: the opened data of the stage, None for text."""
+    """source: the opened data of the stage, None for text and labels. cache: folder for predicted tags."""
     if isinstance(source, ClipSource):
         return source.data(stage, model)
     encode = _encoder(model, MAX_CAPTION_TOKENS)
     if isinstance(stage.data, TextData):
         return _texts(stage.data, encode)
+    if isinstance(stage.data, LabelData):
+        return _labels(stage, model, encode, cache)
     assert isinstance(stage.data, SceneData) and isinstance(source, SceneSource)
     return _scenes(stage, source, None if stage.task == "tagging" else encode)
 
@@ -156,6 +160,19 @@ def _texts(section: TextData, encode: CaptionEncoder) -> StageData:
     validation = [c for c in read_captions(section.validation_captions) if c not in known]
     collate = TextCollator(encode)
     return StageData(Texts(train, section.epochs), Items(validation), collate, collate)
+
+
+def _labels(stage: Stage, model: AudioCaptioningModel, encode: CaptionEncoder, cache: Path) -> StageData:
+    section: Any = stage.data
+    probabilities, labels = tag_recordings(model, section, cache)
+    examples = TagExamples(probabilities.numpy(), labels, model.tag_names)
+    train, validation = label_pairs(section, examples, model.tag_names)
+    return StageData(
+        train,
+        validation,
+        PairCollator(examples, encode, stage.seed),
+        PairCollator(examples, encode, VALIDATION_SEED),
+    )
 
 
 def _scenes(stage: Stage, source: SceneSource, encode: CaptionEncoder | None) -> StageData:

@@ -1,0 +1,86 @@
+"""Labels become tag probabilities of recordings; pairs are read, split and drawn reproducibly."""
+
+import numpy as np
+import pytest
+
+from earwitness.config.data import LabelData
+from earwitness.config.errors import ConfigError
+from earwitness.training.inputs.label_data import (
+    Pair,
+    PairCollator,
+    TagExamples,
+    label_pairs,
+    read_human,
+    read_pairs,
+)
+
+NAMES = ["Dog", "Rain", "Music", "Purr"]
+ROWS = np.array([[0.9, 0.1, 0.0, 0.0], [0.7, 0.2, 0.0, 0.0], [0.0, 0.8, 0.3, 0.0]], np.float32)
+
+
+@pytest.fixture
+def examples() -> TagExamples:
+    return TagExamples(ROWS, ["dog barking", "", "rain falling"], NAMES)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_recordings_stand_for_labels_and_for_the_tags_they_are_examples_of(examples):
+    assert np.array_equal(examples.of_label("dog barking", rng()), ROWS[0])
+    drawn = {int(np.flatnonzero((examples.of_tag("Dog", rng(i)) == ROWS).all(1))[0]) for i in range(40)}
+    assert drawn == {0, 1}  # never the recording of rain
+
+
+def test_a_tag_without_recordings_stands_out_of_the_median(examples):
+    alone = np.stack([examples.of_tag("Purr", rng(i)) for i in range(50)])
+    assert alone[:, 3].mean() > 0.4 and np.all(alone[:, :3] <= 2 * np.median(ROWS, 0)[:3] + 1e-6)
+
+
+def test_joined_sounds_are_each_as_probable_as_in_one_of_them_at_most_plus_jitter(examples):
+    joined = np.stack([examples.joined([ROWS[0], ROWS[2]], rng(i)) for i in range(300)])
+    mean = joined.mean(0)
+    assert 0.6 < mean[0] < 0.95 and 0.5 < mean[1] < 0.9 and 0.1 < mean[2] < 0.35 and mean[3] < 0.01
+    alone = np.stack([examples.joined([ROWS[0]], rng(i)) for i in range(300)])
+    assert alone[:, 1].mean() < 0.2 < mean[1]
+
+
+def test_pairs_name_tags_once_and_others_are_left_out(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("labels,caption\n\"['Dog', 'Dog', 'Static']\",A dog barks.\n\"['Static']\",Noise.\n")
+    assert read_pairs([str(file)], NAMES) == [Pair((("Dog",),), False, "a dog barks")]
+    file.write_text("label,caption\nDog,A dog barks.\n")
+    with pytest.raises(ConfigError, match="has no column labels"):
+        read_pairs([str(file)], NAMES)
+    with pytest.raises(ConfigError, match="there is no file"):
+        read_pairs([str(tmp_path / "none.csv")], NAMES)
+
+
+def test_human_captions_are_kept_where_every_sound_has_recordings(tmp_path):
+    file = tmp_path / "captions.txt"
+    file.write_text("A dog barks\nA dog barks while rain falls\nA cat meows\n")
+    assert [p.caption for p in read_human([str(file)], {"dog barking"})] == ["a dog barks"]
+    both = read_human([str(file)], {"dog barking", "rain falling"})
+    assert [p.caption for p in both] == ["a dog barks", "a dog barks while rain falls"]
+    assert all(p.recorded for p in both) and len(both[1].names) == 2
+
+
+def test_training_and_validation_share_no_caption_and_draws_depend_on_the_number(examples, tmp_path):
+    file = tmp_path / "pairs.csv"
+    rows = "".join(f"\"['Dog']\",dog number {i} barks\n" for i in range(60))
+    file.write_text("labels,caption\n" + rows)
+    section = LabelData(kind="labels", banks=["b"], pairs=[str(file)], validation_share=0.3, epochs=2)
+    train, validation = label_pairs(section, examples, NAMES)
+    assert len(train) + 2 * len(validation) == 120 and len(validation) > 5
+    assert not {p.caption for p in train.items} & {p.caption for p in validation.items}
+
+    def encode(captions):
+        import torch
+
+        return torch.zeros(len(captions), 1), torch.ones(len(captions), 1)
+
+    collate = PairCollator(examples, encode, seed=3)
+    batch, again = collate([train[0], train[5]]), collate([train[5]])
+    assert np.array_equal(batch["tags"][1], again["tags"][0])
+    assert not np.array_equal(batch["tags"][0], batch["tags"][1])
