@@ -85,7 +85,7 @@ def mux(
         packets = []
         video = audio = None
         if levels is not None:
-            video = container.add_stream("mpeg4" if kind_format == "mp4" else "libvpx", rate=fps)
+            video = container.add_stream({"mp4": "mpeg4", "flv": "flv"}.get(kind_format, "libvpx"), rate=fps)
             video.width, video.height, video.pix_fmt = *size, "yuv420p"
             video.options = {"qscale": "2", "crf": "10", "b": "1M"}
         if sound is not None:
@@ -101,14 +101,14 @@ def mux(
                 packets += video.encode(frame)
             packets += video.encode(None)
         if audio is not None and sound is not None:
-            packets += _encode_sound(audio, sound, rate, sound_from, hole)
+            packets += encode_sound(audio, sound, rate, sound_from, hole)
         for packet in sorted(packets, key=lambda p: float((p.dts or 0) * p.time_base)):
             container.mux(packet)
         container.close()
         return out.read_bytes()
 
 
-def _encode_sound(stream, sound, rate, sound_from, hole):
+def encode_sound(stream, sound, rate, sound_from=0.0, hole=None):
     layout = "mono" if len(sound) == 1 else "stereo"
     context = stream.codec_context
     resampler = av.AudioResampler(format=context.format.name, layout=layout, rate=rate)

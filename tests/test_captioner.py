@@ -197,6 +197,42 @@ def test_digital_silence_is_called_silence(captioner, offset):
     assert captioner(sound(1.0, level=1e-3), **FAST).text != "silence"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: 3 * x,
+        lambda x: 100 * x,
+        lambda x: 0.01 * x,
+        lambda x: x + 0.005,
+        lambda x: x - 0.2,
+        lambda x: np.stack([x, -x]),
+        lambda x: np.stack([x, 0 * x]),
+        lambda x: np.stack([-x, x, -x, x]),
+    ],
+)
+def test_gain_offset_and_wiring_of_a_recording_change_no_caption(captioner, change):
+    plain = sound(2.0, 3)
+    changed = change(plain)
+    for rate in (RATE, 44_100):
+        captions = [captioner((x, rate), **FAST) for x in (plain, changed)]
+        assert captions[0].text == captions[1].text
+        assert captions[0].score == pytest.approx(captions[1].score, abs=2e-3)
+        timelines = [list(captioner.timeline((x, rate), window=1.0, **FAST)) for x in (plain, changed)]
+        assert [c.text for c in timelines[0]] == [c.text for c in timelines[1]]
+
+
+def test_encoders_of_released_fidelity_keep_the_offset(tiny_model, monkeypatch):
+    waveforms, lengths = torch.from_numpy(sound(1.0, 3))[None], torch.tensor([RATE])
+
+    def heard(x):
+        return tiny_model.listen({"waveforms": x, "lengths": lengths}).values
+
+    plain = heard(waveforms)
+    torch.testing.assert_close(heard(waveforms + 0.2), plain, atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(tiny_model, "keeps_offset", True)
+    assert (heard(waveforms + 0.2) - plain).abs().max() > 0.01
+
+
 def test_long_clip_is_captioned_where_it_is_loudest_and_says_so(captioner, caplog):
     waveform = np.concatenate([sound(9.0, 1, 0.01), sound(10.0, 2, 0.5), sound(6.0, 3, 0.01)])
     with caplog.at_level(logging.WARNING, "earwitness"):

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from earwitness.captions import Caption
 from earwitness.encoders.frames import prepare_frames
 from earwitness.media import reading as media
-from earwitness.media.containers import is_array, name_of
+from earwitness.media.source import Source, is_array, media_of, name_of
 from earwitness.model import AudioCaptioningModel
 
 log = logging.getLogger("earwitness")
@@ -94,8 +94,7 @@ def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler 
     name = name_of(source)
     source = reopenable(source, sampler)
     audio = media.load_audio(source, rate)
-    if audio.damaged:
-        log.warning("%s is damaged: %.0f %% of it could be heard", name, 100 * audio.covered)
+    media.log_damage(name, audio.faults, audio.lost, audio.repaired)
     clip = Clip(audio.waveform, 0.0, audio.duration, name)
     if audio.duration > max_seconds + TOLERANCE:
         clip = _loudest(clip, max_seconds, rate)
@@ -137,7 +136,10 @@ def video_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor] |
 
 def reopenable(source: Any, sampler: FrameSampler | None) -> Any:
     """Sound and pictures are read by two decoders, between which a file object cannot be shared."""
-    return source.read() if sampler and hasattr(source, "read") else source
+    if not sampler or not hasattr(media_of(source), "read"):
+        return source
+    data = media_of(source).read()
+    return replace(source, media=data) if isinstance(source, Source) else data
 
 
 def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
@@ -145,7 +147,7 @@ def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
     size = round(seconds * rate)
     last = len(clip.waveform) - size
     starts = [*range(0, last, max(1, size // 2)), last]
-    energies = [np.square(clip.waveform[s : s + size], dtype=np.float64).sum() for s in starts]
+    energies = [np.var(clip.waveform[s : s + size], dtype=np.float64) for s in starts]
     start = starts[int(np.argmax(energies))]
     waveform = clip.waveform[start : start + size].copy()  # a copy, so that the rest can be freed
     return replace(clip, waveform=waveform, start=start / rate, end=(start + size) / rate)

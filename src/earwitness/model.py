@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from earwitness.config.checks import part_fidelity
 from earwitness.decoding.guides import Encoded
 from earwitness.decoding.packing import choose_rows
 from earwitness.decoding.search import Search
 from earwitness.decoding.tag_prompt import tag_text
 from earwitness.embeds import Embeds
+from earwitness.features import without_offset
 from earwitness.fusion.concat import AudioOnly
 
 TAG_JITTER = 1.0  # standard deviation of a tag's logit in a training prompt
@@ -73,6 +75,7 @@ class AudioCaptioningModel(nn.Module):
         self.prompt, self.retrieval_prompt, self.config = prompt, retrieval_prompt, config
         self.search = search or Search()
         self.guide, self.space = self.search.token_guide, self.search.space
+        self.keeps_offset = config is not None and part_fidelity(config, config.encoder) == "released"
         self.card: str | None = None  # the model card, where it was loaded with one
 
     @property
@@ -85,10 +88,16 @@ class AudioCaptioningModel(nn.Module):
         return list(getattr(self.encoder, "tag_names", ()))
 
     def listen(self, sound: dict[str, Tensor]) -> Embeds:
-        """{"waveforms" [B, S], "lengths" [B]} or {"log_mel" [B, 64, F], "frames" [B]} -> h_a [B, N_a, D]."""
+        """{"waveforms" [B, S], "lengths" [B]} or {"log_mel" [B, 64, F], "frames" [B]} -> h_a [B, N_a, D].
+
+        Waveforms lose their constant offset, except for an encoder of fidelity "released".
+        """
         if "log_mel" in sound:
             return self.encoder.encode_log_mel(sound["log_mel"], sound["frames"])
-        return self.encoder(sound["waveforms"], sound["lengths"])
+        waveforms, lengths = sound["waveforms"], sound["lengths"]
+        if not self.keeps_offset:
+            waveforms = without_offset(waveforms, lengths)
+        return self.encoder(waveforms, lengths)
 
     def watch(self, video: dict[str, Tensor] | None, h_a: Embeds) -> Embeds | None:
         """{"frames" [B, N_v, 3, H, W] or features [B, N_v, D_v], "counts" [B]} -> h_v [B, N_v, D_v].

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from earwitness.media.files import probe
+from earwitness.media.source import media_of
 
 T = TypeVar("T")
 Progress = Callable[[float, float | None], object]  # (done, in all or None where that is not known)
@@ -23,4 +24,4 @@ def told(
 
 def seconds_declared(source: Any) -> float | None:
     """Of a source's header; None if it does not tell, or could be read once only. Raises MediaError."""
-    return None if hasattr(source, "read") else probe(source).duration
+    return None if hasattr(media_of(source), "read") else probe(source).duration

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable, sound_of
 from earwitness.media import reading as media
-from earwitness.media.containers import name_of
+from earwitness.media.source import name_of
 from earwitness.model import AudioCaptioningModel
 from earwitness.prefetch import batches, draw_ahead
 

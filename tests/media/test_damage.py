@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from earwitness.media.containers import MediaError
+from earwitness.media.files import probe
 from earwitness.media.reading import load_audio, windows
+from earwitness.media.source import Source
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from media_samples import encode, mux, tones
@@ -20,32 +22,101 @@ from media_samples import encode, mux, tones
 # ---- damage
 
 
-def test_nan_and_infinity_become_silence_and_count_as_damage():
+def test_nan_and_infinity_become_silence_and_are_named_but_are_no_damage():
     sound = np.repeat(tones(1.0, 16_000), 2, axis=0)
     broken = sound.copy()
     broken[0, 5000] = np.nan
     broken[1, 6000] = np.inf
     audio = load_audio(encode(broken, 16_000, "wavfloat"))
     expected = sound.mean(axis=0)
-    expected[5000] /= 2  # the other channel is still heard
+    expected[5000] /= 2  # the other channel is still there
     expected[6000] /= 2
     np.testing.assert_allclose(audio.waveform, expected, atol=1e-7)
-    assert audio.damaged
+    assert not audio.damaged and audio.covered == 1.0
+    assert audio.repaired == ("2 NaN or infinite samples taken as silence",)
 
 
-def test_small_overshoot_stays_and_absurd_values_are_clipped():
+def test_small_overshoot_stays_and_field_recorders_levels_are_scaled_to_full_scale():
     loud = tones(0.5, 16_000) * 3.0  # up to 1.2
     kept = load_audio(encode(loud, 16_000, "wavfloat"))
     np.testing.assert_array_equal(kept.waveform, loud[0])
     assert not kept.damaged
-    absurd = load_audio((tones(0.5, 16_000) * 30_000, 16_000))
-    assert np.abs(absurd.waveform).max() == 1.0 and absurd.damaged
+    for gain in (30.0, 30_000.0, 2.0**31):
+        sound = tones(0.5, 16_000)
+        scaled = load_audio((sound * np.float32(gain), 16_000))
+        np.testing.assert_allclose(scaled.waveform, sound[0] / np.abs(sound).max(), rtol=1e-5)
+        assert not scaled.damaged and not scaled.repaired
 
 
-def test_once_clipped_the_rest_is_clipped_alike():
-    sound = np.full(40_000, 1.5, np.float32)
-    sound[3] = 1e9
-    assert load_audio(sound).waveform.max() == 1.0
+def test_windows_beyond_full_scale_are_divided_by_the_peak_so_far():
+    sound = tones(6.0, 16_000)[0] * np.repeat([1, 1, 50, 10, 10, 200], 16_000).astype(np.float32)
+    parts = [clip.waveform for clip in windows(sound, 1.0)]
+    divisors = [np.abs(sound[i * 16_000 : (i + 1) * 16_000]).max() / np.abs(parts[i]).max() for i in range(6)]
+    for i, (part, divisor) in enumerate(zip(parts, divisors)):
+        np.testing.assert_allclose(part * divisor, sound[i * 16_000 : (i + 1) * 16_000], rtol=1e-4)
+    assert divisors[0] == 1.0 and divisors == sorted(divisors)
+    assert divisors[2] == pytest.approx(np.abs(sound[:48_000]).max(), rel=1e-4)
+    assert divisors[5] == pytest.approx(np.abs(sound).max(), rel=1e-4)
+
+
+def test_one_absurd_sample_does_not_silence_the_rest():
+    sound = tones(1.0, 16_000)[0]
+    sound[3] = 1e30  # a flipped bit
+    audio = load_audio(sound)
+    np.testing.assert_array_equal(audio.waveform[4:], sound[4:])
+    assert audio.waveform[3] == 0 and audio.repaired == ("1 NaN or infinite sample taken as silence",)
+
+
+RATES = {"flv": 44_100, "matroska": 48_000, "mp4": 48_000}
+
+
+@pytest.mark.parametrize("kind", RATES)
+def test_sound_that_ends_before_the_pictures_is_whole(kind):
+    codec = "libopus" if kind == "matroska" else "aac"
+    data = mux(kind, tones(2.0, RATES[kind]), RATES[kind], codec, levels=[80] * 30)
+    audio = load_audio(data)
+    assert audio.duration == pytest.approx(2.0, abs=0.06)
+    assert not audio.damaged and audio.covered > 0.97 and audio.lost == 0
+
+
+@pytest.mark.parametrize("kind", ["flv", "matroska"])
+def test_a_truncated_video_names_the_time_lost(kind):
+    codec = "libopus" if kind == "matroska" else "aac"
+    data = mux(kind, tones(3.0, RATES[kind]), RATES[kind], codec, levels=[80] * 30)
+    audio = load_audio(data[: len(data) // 2])
+    assert audio.damaged and any("header declares" in fault for fault in audio.faults)
+    assert audio.lost == pytest.approx(3.0 - audio.duration, abs=0.1) and audio.lost > 1.0
+
+
+@pytest.mark.parametrize("samples", [0, 2**36 - 1])
+def test_flac_of_an_unknown_number_of_samples_is_whole(files, samples):
+    data = bytearray(files["flac"])
+    data[21] = (data[21] & 0xF0) | samples >> 32
+    data[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    audio = load_audio(bytes(data))
+    assert (audio.duration, audio.covered, audio.faults) == (6.0, 1.0, ())
+    assert probe(bytes(data)).duration is None
+
+
+@pytest.mark.parametrize("kind", ["mp3", "flac"])
+def test_a_change_of_rate_is_no_damage(kind):
+    joined = encode(tones(2.0, 44_100), 44_100, kind) + encode(tones(2.0, 22_050), 22_050, kind)
+    audio = load_audio(joined)
+    assert audio.duration == pytest.approx(4.0, abs=0.15) and not audio.damaged
+
+
+def test_a_chained_ogg_that_ffmpeg_cannot_follow_says_where_it_stops():
+    joined = encode(tones(2.0, 44_100), 44_100, "ogg") + encode(tones(2.0, 22_050), 22_050, "ogg")
+    audio = load_audio(joined)
+    assert audio.duration == pytest.approx(2.0, abs=0.01)
+    assert audio.faults == ("its container cannot be read beyond 2.00 s",)
+
+
+def test_the_warning_names_the_reason_and_the_time(caplog, files):
+    half = files["wav"][: len(files["wav"]) // 2]
+    list(windows(half, 10.0))
+    message = "it ends after 3.00 of the 6.00 s that its header declares; 3.00 s of sound are lost"
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a_front", "mka"])
@@ -109,9 +180,23 @@ def test_sound_that_starts_after_the_pictures_keeps_its_time():
     assert min(errors) < 0.02**2  # mp4 counts its start in milliseconds
 
 
-def test_a_stream_may_change_its_rate_on_the_way():
-    joined = encode(tones(2.0, 44_100), 44_100, "mp3") + encode(tones(2.0, 22_050), 22_050, "mp3")
-    assert load_audio(joined).duration == pytest.approx(4.0, abs=0.15)
+def wav_chunk(name: bytes, content: bytes, padded: bool) -> bytes:
+    return (
+        name + len(content).to_bytes(4, "little") + content + (b"\0" if padded and len(content) % 2 else b"")
+    )
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("place", ["before fmt", "before data", "twice"])
+def test_a_chunk_of_odd_size_may_lack_its_pad_byte(tmp_path, padded, place):
+    sound = tones(1.0, 16_000)
+    data = encode(sound, 16_000, "wav")
+    chunk = wav_chunk(b"LIST", b"INFOabcde", padded)
+    for at in {"before fmt": [12], "before data": [36], "twice": [36, 12]}[place]:
+        data = data[:at] + chunk + data[at:]
+    np.testing.assert_allclose(load_audio(data).waveform, sound[0], atol=2**-15)
+    path = written(tmp_path / "odd.wav", data)
+    assert load_audio(path, start=0.5).duration == 0.5 and probe(path).duration == 1.0
 
 
 # ---- errors
@@ -145,6 +230,13 @@ def nan_file() -> bytes:
         (lambda d: None, "cannot read sound from a NoneType"),
         (lambda d: Path("/dev/zero"), "not a regular file"),
         (lambda d: fifo(d / "pipe.wav"), "not a regular file"),
+        (lambda d: written(d / "a.gsm", b"\xd5" * 330), r"headerless GSM 06.10 .*ffmpeg -f gsm -ar 8000"),
+        (lambda d: written(d / "a.UL", b"\xd5" * 330), "headerless mu-law sound by its name"),
+        (
+            lambda d: Source(encode(tones(1.0, 16_000), 16_000, "wav"), 2),
+            "one audio track; there is no track 2",
+        ),
+        (lambda d: Source(tones(1.0, 16_000), 2), "one audio track; there is no track 2"),
     ],
 )
 def test_what_cannot_be_heard_says_why(tmp_path, make, reason):

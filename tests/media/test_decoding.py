@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,10 @@ import torch
 from earwitness.media import reading as media
 from earwitness.media.containers import MediaError
 from earwitness.media.reading import load_audio
+from earwitness.media.source import Source
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
-from media_samples import KINDS, LOSSY, encode, rate_of, tones
+from media_samples import KINDS, LOSSY, encode, encode_sound, rate_of, tones
 
 # ---- decoding
 
@@ -195,3 +198,30 @@ def test_arrays_that_are_no_sound(array, reason):
 def test_absurd_rates_of_arrays(rate):
     with pytest.raises((MediaError, ValueError), match="rate"):
         load_audio((np.zeros(16_000, np.float32), rate))
+
+
+def two_tracks(first: np.ndarray, second: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska") as container:
+        streams = [container.add_stream("pcm_s16le", rate=48_000, layout="mono") for _ in range(2)]
+        packets = [encode_sound(stream, sound, 48_000) for stream, sound in zip(streams, (first, second))]
+        for packet in sorted(itertools.chain(*packets), key=lambda p: float(p.dts * p.time_base)):
+            container.mux(packet)
+    return out.getvalue()
+
+
+def test_a_track_is_chosen_by_its_number():
+    first, second = tones(1.0, 48_000, 2)[:1], tones(1.0, 48_000, 2)[1:]
+    data = two_tracks(first, second)
+    np.testing.assert_allclose(load_audio(Source(data, 1), 48_000).waveform, first[0], atol=2**-14)
+    np.testing.assert_allclose(load_audio(Source(data, 2), 48_000).waveform, second[0], atol=2**-14)
+    np.testing.assert_array_equal(load_audio(Source(data)).waveform, load_audio(data).waveform)
+    with pytest.raises(MediaError, match="has 2 audio tracks; there is no track 3"):
+        load_audio(Source(data, 3))
+    with pytest.raises(ValueError, match="counted from 1"):
+        Source(data, 0)
+    assert media.probe(Source(data, 2)).channels == 1
+
+
+def test_a_source_may_be_named():
+    assert load_audio(Source(tones(1.0, 16_000), name="from the microphone")).source == "from the microphone"

@@ -11,6 +11,7 @@ __all__ = [
     "Audio",
     "MediaError",
     "MediaInfo",
+    "Source",
     "Window",
     "find_media",
     "is_media_path",
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from earwitness.media.files import MediaInfo, find_media, is_media_path, probe
     from earwitness.media.reading import SAMPLE_RATE, Audio, Window, load_audio, windows
     from earwitness.media.resampling import resample
+    from earwitness.media.source import Source
     from earwitness.media.video import sample_frames
 
 __getattr__, __dir__ = lazy_exports(
@@ -35,6 +37,7 @@ __getattr__, __dir__ = lazy_exports(
         "MediaError": "containers",
         "MediaInfo": "files",
         "SAMPLE_RATE": "reading",
+        "Source": "source",
         "Window": "reading",
         "find_media": "files",
         "is_media_path": "files",

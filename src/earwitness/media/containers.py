@@ -1,8 +1,8 @@
-"""Opening media files that nobody vouches for.
+"""Open untrusted media files.
 
 Only self-contained formats are read: no playlists, no addresses, no external references, no devices.
 Whatever is not media becomes a MediaError that names the file, the reason and, where there is one, the
-mend.
+remedy.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import av
+
+from earwitness.media.source import media_of, name_of, track_of
+from earwitness.media.wav import with_pad_bytes
 
 # Demuxers that recognise one self-contained file by its content. Left out on purpose: hls, dash, concat,
 # sdp and image sequences (they open other files), devices, and headerless PCM, AMR or GSM (they take any
@@ -31,14 +35,27 @@ IO_TIMEOUT = 60.0  # s without progress inside one read
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 63
 MAX_PIXELS = 1 << 26  # of one picture
-UNKNOWN_SIZE = 0x7FFFF000  # bytes from which on a WAV header was written before the length was known
+FLAC_UNKNOWN = 2**36 - 1  # samples: all ones, which some encoders write for an unknown number
+# What a name ends in -> the headerless format that FFmpeg reads with `-f`, and its usual name.
+HEADERLESS = {
+    ".gsm": ("gsm", "GSM 06.10"),
+    ".ul": ("mulaw", "mu-law"),
+    ".ulaw": ("mulaw", "mu-law"),
+    ".al": ("alaw", "A-law"),
+    ".alaw": ("alaw", "A-law"),
+    ".raw": ("s16le", "PCM"),
+    ".pcm": ("s16le", "PCM"),
+    ".sln": ("s16le", "PCM"),
+    ".g722": ("g722", "G.722"),
+    ".g729": ("g729", "G.729"),
+}
 ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 
 DECODE_ERRORS = (av.FFmpegError, ValueError, OSError, MemoryError)  # what PyAV raises on damaged input
 
 
 class MediaError(ValueError):
-    """A file that cannot be heard or seen: says which and why, and what would mend it.
+    """A file that cannot be read as sound or pictures: says which, why, and what would help.
 
     Attributes: `path` (the file's name, or "<bytes>", "<array>", ...) and `reason`.
     """
@@ -52,41 +69,31 @@ class MediaError(ValueError):
         return type(self), (self.path, self.reason)
 
 
-def name_of(source: Any) -> str:
-    """What messages call this source."""
-    if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "<bytes>"
-    if hasattr(source, "read"):
-        name = getattr(source, "name", None)
-        return name if isinstance(name, str) and name else "<file object>"
-    return "<array>" if is_array(source) else f"<{type(source).__name__}>"
-
-
-def is_array(source: Any) -> bool:
-    """A numpy array, a torch tensor, or a pair (array or an iterator of arrays, sample_rate)."""
-    if isinstance(source, tuple):
-        return len(source) == 2 and (is_array(source[0]) or is_live(source))
-    return hasattr(source, "__array__") and hasattr(source, "shape")
-
-
-def is_live(source: Any) -> bool:
-    """A pair (iterator of arrays, sample_rate): sound that may still be arriving."""
-    return isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "__next__")
-
-
 @contextlib.contextmanager
 def open_container(source: Any) -> Iterator[Any]:
     """An open PyAV input container that reads nothing but `source` (path, bytes or binary file object)."""
-    name = name_of(source)
-    file = _open_file(source, name)
+    name, media = name_of(source), media_of(source)
+    file = _open_file(media, name)
     try:
-        with _open_av(file, name) as container:
+        with _open_wav(file, name) as container:
             yield container
     finally:
-        if file is not source:  # the caller's own file object stays open
+        if file is not media:  # the caller's own file object stays open
             file.close()
+
+
+def _open_wav(file: Any, name: str) -> Any:
+    """Any container; a WAV file that lacks pad bytes is opened as if it had them."""
+    try:
+        return _open_av(file, name)
+    except MediaError:
+        try:
+            padded = with_pad_bytes(file)
+        except (OSError, TypeError, ValueError, AttributeError):  # not a binary file that seeks
+            padded = None
+        if padded is None:
+            raise
+        return _open_av(padded, name)
 
 
 def _open_av(file: Any, name: str) -> Any:
@@ -106,7 +113,16 @@ def _open_av(file: Any, name: str) -> Any:
             io_open=_refuse_reference,
         )
     except (*DECODE_ERRORS, TypeError, AttributeError) as error:  # the last two: not a binary file object
+        if kind := HEADERLESS.get(Path(name).suffix.lower()):
+            raise MediaError(name, _headerless(name, *kind)) from error
         raise MediaError(name, f"is not a media file that can be read ({_short(error)})") from error
+
+
+def _headerless(name: str, format: str, kind: str) -> str:
+    return (
+        f"is headerless {kind} sound by its name: nothing in it says the rate, which is not guessed here; "
+        f"convert it, for example: ffmpeg -f {format} -ar 8000 -i {Path(name).name} {Path(name).stem}.wav"
+    )
 
 
 def _open_file(source: Any, name: str) -> Any:
@@ -149,12 +165,22 @@ def pictures(container: Any) -> list[Any]:
     return [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
 
 
-def best_audio(container: Any, name: str) -> Any:
-    """The audio stream FFmpeg ranks first, its header checked; MediaError if there is none."""
-    if not container.streams.audio:
+def audio_stream(container: Any, source: Any) -> Any:
+    """The audio track that the source names, else the one that FFmpeg ranks first, its header checked.
+
+    Raises MediaError if there is none.
+    """
+    name, tracks, number = name_of(source), container.streams.audio, track_of(source)
+    if not tracks:
         what = "is a video without sound" if pictures(container) else "holds no audio stream"
         raise MediaError(name, what)
-    stream = container.streams.best("audio") or container.streams.audio[0]
+    if number is None:
+        stream = container.streams.best("audio") or tracks[0]
+    elif number <= len(tracks):
+        stream = tracks[number - 1]
+    else:
+        count = "one audio track" if len(tracks) == 1 else f"{len(tracks)} audio tracks"
+        raise MediaError(name, f"has {count}; there is no track {number}")
     context = stream.codec_context
     if context is None:
         raise MediaError(name, "its sound is in a codec that cannot be decoded here")
@@ -174,41 +200,36 @@ def check_rate(name: str, rate: int) -> None:
 
 
 def declared_duration(container: Any, stream: Any) -> float | None:
-    """Seconds the header promises, or None."""
-    if stream is not None and stream.duration and stream.duration > 0 and stream.time_base:
+    """Seconds that the stream's own header declares, else those of the whole container, or None."""
+    seconds = own_duration(stream)
+    if seconds is None and container.duration and container.duration > 0:
+        seconds = container.duration / av.time_base
+    if seconds and container.format.name == "flac" and stream is not None:
+        rate = stream.codec_context.sample_rate if stream.codec_context else 0
+        return None if seconds * rate > 0.999 * FLAC_UNKNOWN else seconds
+    return seconds
+
+
+def own_duration(stream: Any) -> float | None:
+    """Seconds that the stream's own header declares, or None.
+
+    Matroska keeps them in a tag, "00:00:03.997000000".
+    """
+    if stream is None:
+        return None
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration and container.duration > 0 else None
+    if tag := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return None
 
 
-def duration_slack(container: Any, stream: Any) -> float:
-    """By what share the sound may rightly be shorter than the declared duration.
-
-    Bare streams have a guessed duration (infinite slack); an mp3 is one unless it has a LAME header, whose
-    encoder delay makes it start after 0. Where only the whole container declares one, pictures may outlast
-    the sound.
+def is_guessed(container: Any, stream: Any) -> bool:
+    """Whether FFmpeg guesses the stream's duration: of bare streams, and of an mp3 without a LAME header,
+    whose encoder delay would make it start after 0.
     """
     name = container.format.name
-    if name in BARE_FORMATS or (name == "mp3" and not stream.start_time):
-        return float("inf")
-    return 0.001 if stream.duration or not pictures(container) else 0.1
-
-
-def riff_shortfall(source: Any) -> int:
-    """Bytes that a WAV file lacks against its own header: FFmpeg believes the file's size instead."""
-    try:
-        if isinstance(source, bytes | bytearray | memoryview):
-            head, size = bytes(source[:12]), len(source)
-        elif isinstance(source, str | os.PathLike):
-            with open(source, "rb") as file:
-                head, size = file.read(12), os.path.getsize(source)
-        else:
-            return 0
-    except OSError:
-        return 0
-    declared = int.from_bytes(head[4:8], "little") + 8
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE" or declared >= UNKNOWN_SIZE:
-        return 0
-    return max(0, declared - size)
+    return name in BARE_FORMATS or (name == "mp3" and not stream.start_time)
 
 
 def _short(error: BaseException) -> str:

@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earwitness.media.containers import (
-    MediaError,
-    declared_duration,
-    is_array,
-    is_live,
-    open_container,
-    pictures,
-)
+from earwitness.media.containers import MediaError, declared_duration, open_container, pictures
 from earwitness.media.pcm import array_and_rate
+from earwitness.media.source import is_array, is_live, track_of
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -51,8 +45,10 @@ def probe(source: Any) -> MediaInfo:
         array, rate = array_and_rate(source, 16_000)
         return MediaInfo(array.shape[1] / rate, len(array), rate, True, False, "array")
     with open_container(source) as container:
-        moving = pictures(container)
-        sound = container.streams.best("audio") if container.streams.audio else None
+        moving, tracks, number = pictures(container), container.streams.audio, track_of(source)
+        sound = container.streams.best("audio") if tracks else None
+        if sound is not None and number is not None:
+            sound = tracks[number - 1] if number <= len(tracks) else None
         context = None if sound is None else sound.codec_context
         return MediaInfo(
             duration=declared_duration(container, sound or (moving[0] if moving else None)),

@@ -1,7 +1,7 @@
 """Streams of mono PCM from anything that holds sound: containers (decoded with PyAV) and arrays.
 
 Packets that fail are passed over and counted, so that a damaged file gives what decodes of it. The public
-face is `earwitness.media`.
+interface is `earwitness.media`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ from earwitness.media.containers import (
     DECODE_ERRORS,
     MAX_CHANNELS,
     MediaError,
-    best_audio,
+    audio_stream,
     check_rate,
     declared_duration,
-    duration_slack,
-    is_array,
-    is_live,
-    name_of,
+    is_guessed,
     open_container,
+    own_duration,
     pictures,
-    riff_shortfall,
 )
+from earwitness.media.downmix import Downmix
+from earwitness.media.source import is_array, is_live, media_of, name_of, track_of
 from earwitness.media.timestamps import Clock
+from earwitness.media.wav import riff_shortfall
 
 MAX_FAILED_PACKETS = 2_000  # in a row: 50 s of mp3
 MAX_FAILED_READS = 50  # in a row, of the demuxer
-ABSURD = 2.0  # full scale is 1; lossy decoders overshoot a little, beyond 6 dB the samples are damage
+BROKEN = 1e10  # 200 dB above full scale: such a sample is a flipped bit, no sound
 
 
 class PcmStream:
     """Mono blocks of about a second from one source; what was lost is counted while they are drawn.
 
-    `declared`: s the source promises (None if it does not), a share of `slack` of which may rightly be
-    absent. `position`: s, where the first block lies. `filled`: s of silence put into holes. `failed`
-    packets; `nonfinite` and `clipped` of `samples` samples.
+    `declared`: s that the header of the stream or, failing that, of its container declares (None if neither
+    does). `pictures_end`: s at which the pictures end, counted where only the container declares a duration,
+    which may be the pictures'. `position`: s, where the first block begins. `filled`: s of silence put into
+    holes. `failed` packets, `failed_reads` of the demuxer, which at last `gave_up`; `broken` of `samples`
+    samples are NaN, infinite or absurd (they become silence).
     """
 
     def __init__(self, source: Any, sample_rate: int) -> None:
@@ -49,9 +51,11 @@ class PcmStream:
         self.assumed_rate = sample_rate  # of a bare array
         self.has_video = False
         self.declared: float | None = None
-        self.slack = 0.0
+        self.pictures_end: float | None = None
         self.clock: Clock | None = None
-        self.failed = self.failed_in_a_row = self.nonfinite = self.clipped = self.samples = 0
+        self.failed = self.failed_in_a_row = self.failed_reads = self.broken = self.samples = 0
+        self.gave_up = False
+        self._downmix = Downmix()
 
     @property
     def position(self) -> float:
@@ -60,10 +64,6 @@ class PcmStream:
     @property
     def filled(self) -> float:
         return self.clock.filled if self.clock else 0.0
-
-    @property
-    def damaged(self) -> bool:
-        return bool(self.failed or self.nonfinite or self.clipped)
 
     def blocks(self, skip_to: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
         """(rate, float32 [n]) in order. Sound before `skip_to` seconds may be left out; `position` tells."""
@@ -75,22 +75,14 @@ class PcmStream:
             yield rate, self._mono(samples)
 
     def _mono(self, samples: np.ndarray) -> np.ndarray:
-        """[channels, n] float32 -> their mean [n], repaired: NaN and infinity to 0, absurd values to +-1."""
+        """[channels, n] float32 -> [n], broken samples replaced by 0."""
         self.samples += samples.shape[1]
-        share = np.full(len(samples), 1 / len(samples), np.float32)
-        with np.errstate(all="ignore"):
-            mono = samples[0] if len(samples) == 1 else share @ samples  # BLAS: either memory order is quick
-            peak = max(float(mono.max(initial=0.0)), -float(mono.min(initial=0.0)))  # NaN stays NaN
-        if peak <= ABSURD and not self.clipped:
-            return mono
-        bad = ~np.isfinite(samples)
-        self.nonfinite += int(bad.any(axis=0).sum())
-        samples = np.where(bad, np.float32(0), samples)
-        absurd = int((np.abs(samples) > ABSURD).any(axis=0).sum())
-        if absurd or self.clipped:  # from the first absurd value on the whole stream is clipped alike
-            self.clipped += absurd
-            samples = samples.clip(-1, 1)
-        return share @ samples
+        peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))  # NaN stays NaN
+        if not peak <= BROKEN:
+            broken = ~(np.abs(samples) <= BROKEN)
+            self.broken += int(broken.any(axis=0).sum())
+            samples = np.where(broken, np.float32(0), samples)
+        return self._downmix(samples)
 
     def _from_array(self) -> Iterator[tuple[int, np.ndarray]]:
         array, rate = array_and_rate(self.source, self.assumed_rate)
@@ -99,25 +91,25 @@ class PcmStream:
             yield rate, to_float(array[:, start : start + rate])
 
     def _from_live(self) -> Iterator[tuple[int, np.ndarray]]:
-        pieces, rate = self.source
+        pieces, rate = media_of(self.source)
         for piece in pieces:
             array, rate = array_and_rate((piece, rate), self.assumed_rate)
             yield rate, to_float(array)
 
     def _from_container(self, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
         with open_container(self.source) as container:
-            stream = best_audio(container, self.name)
-            self.has_video = bool(pictures(container))
-            self.declared = declared_duration(container, stream)
+            stream, moving = audio_stream(container, self.source), pictures(container)
+            self.has_video = bool(moving)
+            self.declared = None if is_guessed(container, stream) else declared_duration(container, stream)
             if self.declared and container.format.name == "wav" and stream.bit_rate:
-                self.declared += riff_shortfall(self.source) * 8 / stream.bit_rate
-            self.slack = duration_slack(container, stream)
+                self.declared += riff_shortfall(media_of(self.source)) * 8 / stream.bit_rate
+            watched = moving if own_duration(stream) is None and not is_guessed(container, stream) else []
             for other in container.streams:
-                if other.index != stream.index:  # let the demuxer step over pictures
+                if other.index != stream.index and other not in watched:  # let the demuxer step over them
                     with contextlib.suppress(AttributeError, ValueError):
                         other.discard = "all"
             self.clock = clock = Clock(container, stream, self.has_video, skip_to)
-            yield from self._decode(self._frames(container, stream, clock), clock)
+            yield from self._decode(self._frames(container, [stream, *watched], clock), clock)
 
     def _decode(self, frames: Iterator[Any], clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
         """Frames (20 to 100 ms) queued by FFmpeg to blocks of a second: one conversion instead of forty."""
@@ -141,8 +133,12 @@ class PcmStream:
         if queue.samples:
             yield rate, to_float(_channels_first(queue.read(0)))
 
-    def _frames(self, container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
-        for packet in self._packets(container, stream):
+    def _frames(self, container: Any, streams: list[Any], clock: Clock) -> Iterator[Any]:
+        """Of the first stream; of the others only the end is noted."""
+        for packet in self._packets(container, streams):
+            if packet.stream_index != streams[0].index:
+                self._note_picture(packet, container)
+                continue
             if clock.skipping and clock.skips(packet):
                 continue
             try:
@@ -160,25 +156,35 @@ class PcmStream:
                 if frame.samples:
                     yield frame
 
-    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
-        failures, packets = 0, container.demux(stream)
+    def _note_picture(self, packet: Any, container: Any) -> None:
+        if packet.pts is not None:
+            first = (container.start_time or 0) / av.time_base
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - first
+            self.pictures_end = max(end, self.pictures_end or 0.0)
+
+    def _packets(self, container: Any, streams: list[Any]) -> Iterator[Any]:
+        failures, packets = 0, container.demux(streams)
         while failures <= MAX_FAILED_READS:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
             except DECODE_ERRORS:
-                self.failed += 1
+                self.failed_reads += 1
                 failures += 1
-                packets = container.demux(stream)  # read on behind the damage
+                packets = container.demux(streams)  # read on behind the damage
                 continue
             if failures and packet.size:
                 failures = 0
             yield packet
+        self.gave_up = True
 
 
 def array_and_rate(source: Any, assumed_rate: int) -> tuple[np.ndarray, int]:
     """An array, tensor or (array, rate) pair -> ([channels, S], Hz); MediaError for what is not sound."""
+    if track_of(source) not in (None, 1):
+        raise MediaError(name_of(source), f"has one audio track; there is no track {track_of(source)}")
+    source = media_of(source)
     array, rate = source if isinstance(source, tuple) else (source, assumed_rate)
     if hasattr(array, "detach"):  # torch, which need not be imported to be recognised
         array = array.detach().cpu()

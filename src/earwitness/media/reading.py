@@ -1,22 +1,25 @@
-"""Sound and pictures out of media files: decode, channel mean, resample, windows, frames.
+"""Sound out of media files: decode, mix the channels, resample, cut windows.
 
     audio = load_audio("dog.mp3")                      # float32 [S] at 16 kHz, however damaged the file
     for clip in windows("match.mp4", window=10.0):     # constant memory, any length
         clip.waveform, clip.start, clip.end
 
-Channels are averaged here: FFmpeg's own mono mix is 3 dB louder for equal channels. A damaged or truncated
-file gives what decodes and says how much that is. Nothing but the named file is ever opened.
+Channels are averaged here: FFmpeg's own mono mix is 3 dB louder for equal channels. Where they cancel each
+other in the mean (an inverted channel, a lone channel of many) the loudest one is taken. A damaged or
+truncated file gives what decodes and says what is missing. Nothing but the named file is ever opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from earwitness.media.containers import MediaError
+from earwitness.media.damage import assess
 from earwitness.media.files import MediaInfo, find_media, is_media_path, probe
 from earwitness.media.pcm import PcmStream
 from earwitness.media.resampling import METHODS, resample, resampled
@@ -40,20 +43,28 @@ SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 0.01  # s: less holds no analysis frame, hence nothing to hear
 SHORTEST_TAIL = 0.1  # s: a shorter rest joins the window before it
 MAX_SECONDS = 4 * 3600.0  # load_audio's default bound: 0.9 GB at 16 kHz
-LOST = 0.08  # s that may be missing from the declared duration: padding of codecs, below a lost frame of FLAC
+OVERSHOOT = 2.0  # full scale is 1; lossy decoders and resampling exceed it a little, field recorders by far
+
+log = logging.getLogger("earwitness")
 
 
 @dataclass(frozen=True)
 class Audio:
     """Decoded sound."""
 
-    waveform: np.ndarray  # float32 [S], mono, in [-1, 1]
+    waveform: np.ndarray  # float32 [S], mono, in [-1, 1] but for a little overshoot
     sample_rate: int  # Hz
     duration: float  # s, of `waveform`
-    damaged: bool  # packets failed, samples were repaired, or the file ends before its header says
     covered: float  # decoded fraction of what the file declares between start and end, 0..1
     has_video: bool
     source: str
+    faults: tuple[str, ...] = ()  # of a damaged file: packets that failed, holes, an end before its header's
+    lost: float = 0.0  # s that are missing, as far as the file tells
+    repaired: tuple[str, ...] = ()  # what was replaced, though nothing is missing
+
+    @property
+    def damaged(self) -> bool:
+        return bool(self.faults)
 
 
 @dataclass(frozen=True)
@@ -78,14 +89,14 @@ def load_audio(
     """Decode `source` between `start` and `end` seconds to a mono waveform at `sample_rate`.
 
     `source` is a path, bytes, a binary file object, an (array, rate) pair, or an array or tensor [S] or
-    [channels, S] that is taken to be at `sample_rate`. Whole-number samples are scaled by their full range.
-    `resampler` is "soxr" or "sinc" (see earwitness.media.resampling). `on_chunk` is called with each stretch
-    of the waveform, float32 [n], as soon as it is decoded.
+    [channels, S] that is taken to be at `sample_rate`; a `Source` names an audio track of one. Whole-number
+    samples are scaled by their full range. `resampler` is "soxr" or "sinc" (see earwitness.media.resampling).
+    `on_chunk` is called with each stretch of the waveform, float32 [n], as soon as it is decoded, not scaled.
 
-    Channels are averaged. NaN and infinite samples become 0. Lossy decoders and resampling overshoot 1 a
-    little and are left so; a float source with values beyond 2 is clipped to [-1, 1] from there on. Both
-    repairs count as damage. Holes in the time stamps become silence and count as lost. Digital silence is
-    sound.
+    Channels are averaged; where the mean holds less than a tenth of the loudest channel's energy, that
+    channel is taken. Lossy decoders and resampling overshoot 1 a little and are left so; a recording with
+    values beyond 2 is divided by its peak. NaN and infinite samples become 0. Holes in the time stamps
+    become silence and count as lost. Digital silence is sound.
 
     Raises MediaError for what cannot be heard (no file, no media, no audio stream, less than 10 ms, nothing
     but NaN) and for more than `max_seconds` of sound (None: no bound), ValueError for arguments.
@@ -105,15 +116,18 @@ def load_audio(
         )
     seconds = kept / sample_rate
     _check_heard(stream, seconds, start)
-    covered, cut = _coverage(stream, seconds, start, end)
+    damage = assess(stream, seconds, start, end)
+    waveform = np.concatenate(chunks)
     return Audio(
-        waveform=np.concatenate(chunks),
+        waveform=_at_full_scale(waveform, _peak(waveform)),
         sample_rate=sample_rate,
         duration=seconds,
-        damaged=stream.damaged or cut,
-        covered=covered,
+        covered=damage.covered,
         has_video=stream.has_video,
         source=stream.name,
+        faults=damage.faults,
+        lost=damage.lost,
+        repaired=damage.repaired,
     )
 
 
@@ -133,7 +147,8 @@ def windows(
     and end are whole samples, exact to 1 / sample_rate.
 
     Sources are load_audio's, and pairs (iterator of arrays, rate) of sound that is still arriving. Errors are
-    load_audio's; those of the file are raised as windows are drawn. `max_seconds`
+    load_audio's; those of the file are raised as windows are drawn, and damage is logged after the last one.
+    A recording beyond full scale is divided by its peak so far. `max_seconds`
     bounds the sound decoded (MediaError; None: no bound).
     """
     hop = window if hop is None else hop
@@ -151,14 +166,16 @@ def _windows(
 ) -> Iterator[Window]:
     size, tail = round(window * rate), round(SHORTEST_TAIL * rate)
     pieces: list[np.ndarray] = []
+    peak = 0.0  # so far
     first = begin = total = index = 0  # window `index` starts at `first`; `pieces` hold begin .. total
     for chunk in resampled(stream, rate, method, 0.0, None):
         pieces.append(chunk)
         total += len(chunk)
+        peak = max(peak, _peak(chunk))
         _check_bound(stream, total / rate, max_seconds, "raise max_seconds")
         while total >= first + size + tail:  # `tail` more tell whether a rest stands alone
             held = np.concatenate(pieces)
-            yield Window(held[:size].copy(), first / rate, (first + size) / rate)
+            yield Window(_at_full_scale(held[:size].copy(), peak), first / rate, (first + size) / rate)
             index += 1
             begin, first = first, round(index * hop * rate)  # hop <= window: `first` is held already
             pieces, begin = [held[first - begin :].copy()], first
@@ -166,25 +183,37 @@ def _windows(
     held, stop = np.concatenate(pieces), 0
     while stop < total:  # the end is known, and less than `size + tail` away
         stop = first + size if first + size + tail <= total else total
-        yield Window(held[first - begin : stop - begin].copy(), first / rate, stop / rate)
+        waveform = held[first - begin : stop - begin].copy()
+        yield Window(_at_full_scale(waveform, peak), first / rate, stop / rate)
         index += 1
         first = round(index * hop * rate)
+    damage = assess(stream, total / rate)
+    log_damage(stream.name, damage.faults, damage.lost, damage.repaired)
 
 
-def _coverage(stream: PcmStream, seconds: float, start: float, end: float | None) -> tuple[float, bool]:
-    """(decoded fraction of the declared span, whether more is missing than codecs' padding explains)."""
-    wanted, slack = seconds, 0.0
-    if stream.declared is not None and stream.slack < float("inf"):
-        wanted, slack = (stream.declared if end is None else min(end, stream.declared)) - start, stream.slack
-    decoded = seconds - stream.filled
-    covered = 1.0 if wanted <= 0 else min(1.0, max(0.0, decoded / wanted))
-    return covered, wanted - decoded > max(LOST, slack * wanted)
+def log_damage(name: str, faults: Sequence[str], lost: float, repaired: Sequence[str]) -> None:
+    """Warn of what is missing of a recording and of what was replaced in it, if anything."""
+    if faults:
+        missing = f"; {lost:.2f} s of sound are lost" if lost else ""
+        log.warning("%s is damaged: %s%s", name, "; ".join(faults), missing)
+    for what in repaired:
+        log.warning("%s: %s", name, what)
+
+
+def _peak(waveform: np.ndarray) -> float:
+    return max(float(waveform.max(initial=0.0)), -float(waveform.min(initial=0.0)))
+
+
+def _at_full_scale(waveform: np.ndarray, peak: float) -> np.ndarray:
+    """A waveform of a recording whose `peak` lies far beyond full scale, divided by it."""
+    return waveform / np.float32(peak) if peak > OVERSHOOT else waveform
 
 
 def _check_heard(stream: PcmStream, seconds: float, start: float) -> None:
     if stream.samples == 0:
-        reason = "nothing in it decodes as sound" if stream.failed else "holds no samples"
-    elif stream.nonfinite == stream.samples:
+        failed = stream.failed or stream.failed_reads
+        reason = "nothing in it decodes as sound" if failed else "holds no samples"
+    elif stream.broken == stream.samples:
         reason = "holds nothing but NaN or infinite samples"
     elif seconds == 0 and start > 0:
         reason = f"ends before the start asked for, {start:g} s"
@@ -195,9 +224,9 @@ def _check_heard(stream: PcmStream, seconds: float, start: float) -> None:
     raise MediaError(stream.name, reason)
 
 
-def _check_bound(stream: PcmStream, seconds: float, most: float | None, mend: str) -> None:
+def _check_bound(stream: PcmStream, seconds: float, most: float | None, remedy: str) -> None:
     if most is not None and seconds > most:
-        raise MediaError(stream.name, f"is longer than {most:g} s; {mend}")
+        raise MediaError(stream.name, f"is longer than {most:g} s; {remedy}")
 
 
 def _check_conversion(sample_rate: int, method: str) -> None:

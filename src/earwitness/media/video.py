@@ -9,7 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
-from earwitness.media.containers import DECODE_ERRORS, MediaError, name_of, open_container, pictures
+from earwitness.media.containers import DECODE_ERRORS, MediaError, open_container, pictures
+from earwitness.media.source import name_of
 
 MAX_FAILED_PACKETS = 500  # in a row: 20 s of video
 
