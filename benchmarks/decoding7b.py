@@ -17,7 +17,7 @@ import torch
 from benchmarks.limits import bandwidth, matmul_rate
 from benchmarks.record import Row, report, side_by_side
 from benchmarks.shapes import batch, shaped
-from earwitness.decoding.language_model import CausalLanguageModel
+from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.packing import pack_right
 from earwitness.embeds import Embeds
 from earwitness.model import AudioCaptioningModel

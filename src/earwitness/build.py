@@ -24,9 +24,10 @@ from earwitness.config.model import ModelConfig
 from earwitness.config.towers import Tower
 from earwitness.correction import Corrector, ErrorDetector
 from earwitness.decoding.beam_choice import MeanSpace
+from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.guides import Guide
 from earwitness.decoding.joint_space import JointSpace
-from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
+from earwitness.decoding.language_model import normalise_caption
 from earwitness.decoding.order_guide import OrderGuide
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt

@@ -11,7 +11,7 @@ from earwitness.build import build_model
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.preset import load_preset
-from earwitness.decoding.language_model import CausalLanguageModel
+from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.weights import sources
 
 

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from earwitness.decoding import CausalLanguageModel, beam_cache, language_model
+from earwitness.decoding import CausalLanguageModel, beam_cache
 from earwitness.decoding.beam_cache import BeamLayer, share_prefix
 from earwitness.embeds import Embeds
 
@@ -59,7 +59,7 @@ def test_captions_are_those_of_a_cache_that_copies(
     causal = CausalLanguageModel(model.eval(), tokenizer)
     prefix = Embeds.full(torch.randn(3, 6, 16))
     ours = causal.generate(prefix, beams=4, max_new_tokens=24)
-    monkeypatch.setattr(language_model, "share_prefix", DynamicCache.batch_repeat_interleave)
+    monkeypatch.setattr("earwitness.decoding.causal.share_prefix", DynamicCache.batch_repeat_interleave)
     theirs = causal.generate(prefix, beams=4, max_new_tokens=24)
     assert ours[0] == theirs[0]
     torch.testing.assert_close(ours[1], theirs[1])

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from earwitness.archive.sharded_table import Share
+from earwitness.cli.errors import exit_on_error
 from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
@@ -111,7 +112,7 @@ def caption(
     timeline = timeline or any([srt, vtt, window, hop, plot]) or _suffix(out) in WRITERS
     failures: dict[str, str] = {}  # file -> why it has no caption
     told: list[str] = []  # what to say at the end
-    try:
+    with exit_on_error(ValueError, OSError, ImportError):  # a path, checkpoint, option, full disk or extra
         if rerank and beams == 1:
             raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         share = _share()
@@ -141,9 +142,6 @@ def caption(
             _caption(todo, outputs, failures, told, load, engine, options)
         for output in outputs:
             output.close()
-    except (ValueError, OSError, ImportError) as error:  # a path, checkpoint, option, full disk or extra
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     _report(len(files), len(fresh), told, failures)
     if failures:
         raise typer.Exit(1)

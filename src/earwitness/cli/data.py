@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from earwitness.cli.errors import exit_on_error
 
 if TYPE_CHECKING:
     from earwitness.data.clips import Found
@@ -48,7 +48,7 @@ def audiocaps(
     """
     from earwitness.data.audiocaps import download_commands, read_audiocaps
 
-    with _told():
+    with exit_on_error():
         found = read_audiocaps(folder, clips)
         if commands is not None:
             lines = download_commands(found.missing, clips or folder)
@@ -73,7 +73,7 @@ def clotho(
     """
     from earwitness.data.clotho import read_clotho
 
-    with _told():
+    with exit_on_error():
         _finish(read_clotho(folder, clips), out or Path("clotho"), shortest, longest, decode, against)
 
 
@@ -103,7 +103,7 @@ def wavcaps(
     """
     from earwitness.data.wavcaps import read_wavcaps
 
-    with _told():
+    with exit_on_error():
         found = read_wavcaps(folder, clips, blacklists=blacklist or (), forbidden=forbid or ())
         _finish(found, out or Path("wavcaps"), shortest, longest, decode, against)
 
@@ -128,7 +128,7 @@ def macs(
     """
     from earwitness.data.macs import read_macs
 
-    with _told():
+    with exit_on_error():
         found = read_macs(folder, clips, min_competence=min_competence)
         _finish(found, out or Path("macs"), shortest, longest, decode, against)
 
@@ -156,7 +156,7 @@ def folder(
     from earwitness.data.folder import read_folder
     from earwitness.data.hugging_face import is_hugging_face, read_hugging_face
 
-    with _told():
+    with exit_on_error():
         target = out or folder
         stored = csv is None and is_hugging_face(folder)
         found = read_hugging_face(folder, target) if stored else read_folder(folder, csv)
@@ -187,7 +187,7 @@ def shard(
     from earwitness.data.manifest import Manifest
     from earwitness.data.shard_writing import ENCODERS, Sharding, write_shards
 
-    with _told():
+    with exit_on_error():
         if encode is not None and encode not in ENCODERS:
             raise ValueError(f"--encode {encode}: choose {' or '.join(ENCODERS)}")
         plan = Sharding(rows, encode, seed if shuffle else None)
@@ -216,13 +216,3 @@ def _finish(
     typer.echo(f"{out}: {names}, report.json")
     if empty := [name for name, split in report.splits.items() if not split.rows]:
         raise ValueError(f"no clip of {', '.join(empty)} was found: name their folder with --clips")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What the user can mend, as a message and exit status 2."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
 from earwitness.cli.evaluation_folder import CaptionFile, open_folder
 from earwitness.cli.progress import JobProgress
 from earwitness.cli.scoring import (
@@ -83,7 +84,7 @@ def evaluate(
     settings = {"model": model, "data": str(data.absolute()), "beams": beams, "guide": guide, "dtype": dtype}
     chosen = {"batch_size": batch_size, "beams": beams, "use_guide": guide, "workers": workers}
     failures: dict[str, str] = {}  # id -> why it has no caption
-    try:
+    with exit_on_error():
         rows = _read(data)
         measures = given(
             document_frequency=frequencies_of(document_frequency),
@@ -102,9 +103,6 @@ def evaluate(
         judged = [row for row in rows if row.id in captions.texts and row.captions]
         report = _score(judged, captions.texts, metrics, measures)
         _write(report, judged, folder, Path(model).name)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     _tell(report, rows, failures, folder)
     if failures:
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def export(
     model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
@@ -23,11 +25,10 @@ def export(
     """
     from earwitness.checkpoints.export import push_to_hub, save_merged, save_peft
     from earwitness.checkpoints.folder import load_checkpoint
-    from earwitness.config.errors import ConfigError
 
     if not (merged or peft or push):
         raise typer.BadParameter("say what to make: --merged, --peft or --push")
-    try:
+    with exit_on_error():
         loaded = load_checkpoint(model)
         if push:
             typer.echo(push_to_hub(loaded, push, private=private))
@@ -36,6 +37,3 @@ def export(
         if merged:
             save_merged(loaded, merged)
             typer.echo(str(merged))
-    except (ConfigError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None

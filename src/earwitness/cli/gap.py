@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def gap(
     model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
@@ -30,9 +32,8 @@ def gap(
     from earwitness.checkpoints.folder import load_checkpoint
     from earwitness.data.manifest import Manifest
     from earwitness.devices import resolve_device
-    from earwitness.media.containers import MediaError
 
-    try:
+    with exit_on_error(ValueError, OSError, ImportError):
         rows = list(islice((row for row in Manifest.open(data) if row.captions), count))
         if len(rows) < 2:
             raise ValueError(f"{data} has {len(rows)} rows with captions; a gap needs two")
@@ -40,6 +41,3 @@ def gap(
         embedded = embed_pairs(loaded, tqdm(rows, unit="clip"), batch_size=batch_size, plans=plans)
         for written in write_gap(embedded, out):
             typer.echo(str(written))
-    except (ValueError, OSError, MediaError, ImportError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def index(
     captions: Annotated[
@@ -34,13 +36,10 @@ def index(
     earwitness caption dog.wav --model MODEL --retrieve STORE
     earwitness index --captions captions.jsonl --sounds --out STORE
     """
-    try:
+    with exit_on_error():
         read = table_rows if sounds else read_rows
         rows = [row for path in captions for row in read(path)]
         lost = len(rows) - _build(rows, out, embedder, sounds, device)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     what, clips = "sounds" if sounds else "captions", {name for name, _ in rows}
     typer.echo(f"{len(rows) - lost} {what} of {len(clips) - lost} clips in {out}")
     if lost:

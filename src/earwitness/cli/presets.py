@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 Place = tuple[Any, ...]  # keys and numbers of list items, from the root
 
 
@@ -18,18 +20,14 @@ def presets(
     earwitness presets                             what there is
     earwitness presets mini > mine.yaml            a recipe of your own to start from
     """
-    from earwitness.config.errors import ConfigError
     from earwitness.config.preset import list_presets, load_preset
 
-    try:
+    with exit_on_error():
         if name is not None:
             typer.echo(resolved(name), nl=False)
             return
         for preset in list_presets():
             typer.echo(f"{preset:24} {load_preset(preset).description}")
-    except ConfigError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 def resolved(name: str) -> str:

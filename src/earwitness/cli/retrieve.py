@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def retrieve(
     data: Annotated[Path, typer.Option(help="A manifest.")],
@@ -31,14 +33,11 @@ def retrieve(
     from earwitness.retrieval import CaptionDatastore
     from earwitness.training.inputs.retrieved import write_retrieved
 
-    try:
+    with exit_on_error():
         manifest = Manifest.open(data)
         found = CaptionDatastore.load(store, device=resolve_device(device))
         bar = partial(tqdm, unit="clip", desc="Searching")
         faults = write_retrieved(manifest, found, count, out, bar)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     typer.echo(f"{len(manifest)} clips in {out}")
     if faults:
         typer.echo(f"{len(faults)} clips could not be heard and have no captions of others:", err=True)

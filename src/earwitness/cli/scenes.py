@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def scenes(
     bank: Annotated[Path, typer.Option(help="Folder of labelled recordings with manifest.csv.")],
@@ -35,7 +37,7 @@ def scenes(
     earwitness scenes --bank BANK --captions captions.csv --count 1000 --out scenes
     """
     import soundfile
-    from rich.progress import track
+    from tqdm import tqdm
 
     from earwitness.features import SAMPLE_RATE
     from earwitness.scenes.bank import Bank, held_out_groups
@@ -45,12 +47,9 @@ def scenes(
     from earwitness.scenes.tag_set import TagSet
     from earwitness.training.inputs.scene_data import read_captions
 
-    try:
+    with exit_on_error():
         recordings = Bank.open(bank, out / "cache", synthesis=synthesis)
         texts = read_captions(captions)
-    except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     labels = sorted({r.label for r in recordings.recordings})
     tag_set = TagSet.of(labels, Lexicon.default())
     pool = recordings.subset(held_out_groups(recordings.recordings), inside=held_out)
@@ -59,7 +58,7 @@ def scenes(
     )
     (out / "audio").mkdir(parents=True, exist_ok=True)
     rows = []
-    for index in track(range(count), "Composing scenes"):
+    for index in tqdm(range(count), "Composing scenes", unit=" scenes", delay=2):
         scene = composer.plan(index)
         name = f"audio/{seed}-{index:07d}.flac"
         if not (out / name).is_file():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
 from earwitness.cli.scoring import (
     BertModel,
     ClapModel,
@@ -78,7 +79,7 @@ def score(
     from earwitness.metrics.files import score_files
     from earwitness.metrics.worst_cases import write_page
 
-    try:
+    with exit_on_error():
         _check_endings(out, worst)
         settings = given(
             document_frequency=frequencies_of(document_frequency, tokenize=tokenize),
@@ -98,9 +99,6 @@ def score(
             write_report(report, out, candidates.stem)
         if worst is not None:
             write_page(report, worst, metric=worst_by, audio=audio)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     if not report.corpus:
         raise typer.Exit(1)
 

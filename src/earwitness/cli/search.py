@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error
+
 
 def search(
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
@@ -34,14 +36,11 @@ def search(
     from earwitness.retrieval import CaptionDatastore
     from earwitness.retrieval.search import search_store, search_table
 
-    try:
+    with exit_on_error():
         if where.is_dir():
             found = search_store(query, CaptionDatastore.load(where, device=resolve_device(device)), count)
         else:
             found = search_table(query, where, count)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     for each in found:
         known = each.start is not None and each.end is not None
         time = f"{clock(each.start)}–{clock(each.end)}" if known else ""  # type: ignore[arg-type]

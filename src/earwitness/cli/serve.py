@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import exit_on_error, fail
+
 
 def serve(
     model: Annotated[
@@ -50,8 +52,7 @@ def serve(
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn"):
             raise
-        typer.echo(f"Error: {error.name} is not installed: pip install 'earwitness[serve]'", err=True)
-        raise typer.Exit(2) from None
+        raise fail(f"{error.name} is not installed: pip install 'earwitness[serve]'") from None
     from earwitness.cli.parts import load_captioner
     from earwitness.serving.limits import MEGABYTE, Limits
 
@@ -63,11 +64,8 @@ def serve(
         per_client=per_client,
         request_seconds=request_seconds,
     )
-    try:
+    with exit_on_error():
         captioner = load_captioner(model, device, dtype)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
     app = create_app(
         captioner,
         limits,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from earwitness.cli.errors import fail
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A preset's name (`earwitness presets`) or a recipe file.")],
@@ -48,8 +50,7 @@ def train(
             return
         run(preset, folder)
     except (ConfigError, CheckpointError, DiskFullError, WorkerLostError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise fail(error) from None
     except Stopped as stop:
         typer.echo(f"{stop}; the same command goes on from there", err=True)
         raise typer.Exit(143) from None  # as a process that SIGTERM ended

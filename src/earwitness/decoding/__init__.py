@@ -20,7 +20,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from earwitness.decoding.language_model import CausalLanguageModel, normalise_caption
+    from earwitness.decoding.causal import CausalLanguageModel
+    from earwitness.decoding.language_model import normalise_caption
     from earwitness.decoding.prompt import Prompt
     from earwitness.decoding.repetition_penalty import RepetitionPenalty
     from earwitness.decoding.rerank import Reranker
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "CausalLanguageModel": "language_model",
+        "CausalLanguageModel": "causal",
         "EncoderDecoderLanguageModel": "seq2seq",
         "Prompt": "prompt",
         "Reranker": "rerank",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from earwitness.decoding.language_model import CausalLanguageModel
+from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.prompt import EmbedsTokens, Prompt, _embed_rows
 from earwitness.embeds import Embeds
 

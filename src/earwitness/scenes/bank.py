@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from earwitness.features import SAMPLE_RATE, power_mel, power_to_db
 from earwitness.media.containers import MediaError
@@ -187,11 +188,11 @@ class Bank:
 
     @staticmethod
     def _decode(folder: Path, recordings: list[Recording], workers: int) -> dict[str, Tensor]:
-        from rich.progress import track
-
         with ProcessPoolExecutor(workers) as pool:
-            heard = pool.map(partial(_mel_frames, folder), recordings, chunksize=32)
-            frames = list(track(heard, "Decoding the bank", total=len(recordings)))
+            decoded = pool.map(partial(_mel_frames, folder), recordings, chunksize=32)
+            frames = list(
+                tqdm(decoded, "Decoding the bank", total=len(recordings), unit=" recordings", delay=2)
+            )
         kept = [f for f in frames if f is not None]
         length = torch.tensor([len(f) for f in kept])
         level = []
