@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from earwitness.build import build_corrector, build_reranker
 from earwitness.captioner import Captioner
 from earwitness.captions import merge_neighbours
 from earwitness.config.model import ModelConfig
@@ -21,6 +20,7 @@ from earwitness.correction import Correction
 from earwitness.decoding import Reranker, normalise_caption
 from earwitness.encoders.frames import prepare_frames
 from earwitness.media import reading as media
+from earwitness.optional_parts import build_corrector, build_reranker
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "systems")]

@@ -20,7 +20,7 @@ LEVELS: list[list[str]] = [
     "adapters captions data fusion metrics progress scenes weights".split(),
     "correction encoders model tables".split(),
     "clips retrieval subtitles".split(),
-    "analysis build segmentation".split(),
+    "analysis build optional_parts segmentation".split(),
     ["checkpoints"],
     "captioner training".split(),
     "archive async_captioner serving".split(),

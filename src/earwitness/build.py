@@ -5,7 +5,6 @@ Widths flow by themselves: encoder -> fusion -> adapter -> language model.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,21 +17,18 @@ from earwitness.adapters.linear import LinearAdapter
 from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
 from earwitness.config.checks import part_fidelity, token_order
-from earwitness.config.decoding import CorrectionConfig, DecodingConfig, RerankConfig
+from earwitness.config.decoding import DecodingConfig
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.towers import Tower
-from earwitness.correction import Corrector, ErrorDetector
 from earwitness.decoding.beam_choice import MeanSpace
 from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.guides import Guide
 from earwitness.decoding.joint_space import JointSpace
-from earwitness.decoding.language_model import normalise_caption
 from earwitness.decoding.order_guide import OrderGuide
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
 from earwitness.decoding.repetition_penalty import RepetitionPenalty
-from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.search import Search
 from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.tag_guide import TagGuide
@@ -52,7 +48,6 @@ from earwitness.fusion.joint import JointEncoder
 from earwitness.fusion.ot_attention import OtAttention
 from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
-from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 from earwitness.weights import sources, tuning
 
 ENCODERS: dict[str, Any] = {
@@ -79,9 +74,6 @@ ADAPTERS: dict[str, Any] = {
 LANGUAGE_MODELS: dict[str, Any] = {"causal": CausalLanguageModel, "seq2seq": EncoderDecoderLanguageModel}
 RELEASED_LANGUAGE_MODELS = LANGUAGE_MODELS | {"causal": ReleasedCausalLanguageModel}
 PROMPTS: dict[str, Any] = {"paper": Prompt, "released": ReleasedPrompt}
-EMBEDDERS: dict[str, Any] = {"clap": ClapEmbedder}
-CORRECTORS: dict[str, Any] = {"causal": Corrector}
-ERROR_DETECTORS = "https://github.com/blmoistawinde/fense/releases"  # where FENSE publishes its own
 
 _TOWER_KEYS = {"kind", "source", "tune", "lora"}
 
@@ -210,33 +202,6 @@ def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> S
         beams=config.beams,
         no_repeat_ngram=config.no_repeat_ngram,
         length_penalty=config.length_penalty,
-    )
-
-
-def build_reranker(
-    section: RerankConfig, device: str = "cpu", datastore: CaptionDatastore | None = None
-) -> Reranker:
-    """datastore: the captioner's, whose embedder serves both where it is the same."""
-    embedder = datastore.embedder if datastore is not None else None
-    if embedder is None or embedder.name != section.source:
-        embedder = EMBEDDERS[section.kind](section.source, device=device)
-    return Reranker(embedder, weight=section.weight)
-
-
-def build_corrector(section: CorrectionConfig, device: str = "cpu") -> Corrector:
-    """Raises SourceError, ValueError or OSError if the detector or the language model is not to be had."""
-    if not Path(section.detector).is_file():
-        raise sources.SourceError(
-            f"correction.detector: there is no file {section.detector}: fetch FENSE's from {ERROR_DETECTORS} "
-            "and name its place in the model's config"
-        )
-    detector = ErrorDetector.from_checkpoint(section.detector, section.detector_encoder).to(device)
-    return CORRECTORS[section.kind].from_pretrained(
-        section.source,
-        detector.error_probability,
-        device=device,
-        threshold=section.threshold,
-        normalise=normalise_caption,
     )
 
 

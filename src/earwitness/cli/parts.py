@@ -59,8 +59,8 @@ def _checked_config(model: str | None, asked: dict[str, Any]) -> Any:
 
 
 def _parts(config: Any, device: str, retrieve: Path | None, rerank: bool, correct: bool) -> dict[str, Any]:
-    from earwitness.build import build_corrector, build_reranker
     from earwitness.config.decoding import RerankConfig
+    from earwitness.optional_parts import build_corrector, build_reranker
     from earwitness.retrieval import CaptionDatastore
 
     store = None if retrieve is None else CaptionDatastore.load(retrieve, device=device)
