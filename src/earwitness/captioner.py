@@ -19,6 +19,7 @@ import torch
 from earwitness.captions import Caption, merge_neighbours, top_tags
 from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint, save_checkpoint
 from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
+from earwitness.decoding.calibration import scoring
 from earwitness.decoding.language_model import normalise_caption
 from earwitness.devices import made_aside, resolve_device, torch_dtype
 from earwitness.media.containers import MediaError
@@ -65,6 +66,7 @@ class Captioner:
         self.sampler = FrameSampler.of(model)
         self.sample_rate: int = model.encoder.sample_rate
         self.max_seconds: float = model.config.max_seconds
+        self.score = scoring(model.config.decoding.calibration, model.tag_names)
         self.last: Caption | None = None  # that it gave
 
     @classmethod
@@ -225,11 +227,12 @@ class Captioner:
             captions=self._similar(vectors),
             **(self.reranker.searching(decoding) if self.reranker else decoding),
         )
-        texts, scores = self._best(decoded, vectors)
+        texts, logprobs = self._best(decoded, vectors)
         probabilities = [[]] * len(clips) if decoded.tags is None else decoded.tags.tolist()
-        for clip, (text, before), score, row in zip(clips, self._correct(texts), scores, probabilities):
+        for clip, (text, before), logprob, row in zip(clips, self._correct(texts), logprobs, probabilities):
+            score = self.score(text if before is None else before, logprob, row)
             tags = top_tags(zip(self.model.tag_names, row))
-            yield Caption(text, score, clip.start, clip.end, tags, clip.source, before)
+            yield Caption(text, score, clip.start, clip.end, tags, clip.source, before, logprob)
 
     def _embed(self, clips: Sequence[Clip]) -> dict[Any, Any]:
         """The sounds as vectors [B, D] of each embedder that captions are compared by, computed once."""
@@ -244,12 +247,12 @@ class Captioner:
         return [[normalise_caption(similar.caption) for similar in own] for own in found]
 
     def _best(self, decoded: Decoded, vectors: dict[Any, Any]) -> tuple[list[str], list[float]]:
-        """Each clip's caption and its score, 0..1."""
+        """Each clip's caption and the mean log-probability of its tokens."""
         texts, scores = decoded.texts, decoded.scores.float()
         if self.reranker is not None:
             rows = self.reranker(vectors[self.reranker.embedder], texts, scores.tolist())
             texts, scores = [texts[row] for row in rows], scores[rows]
-        return texts, scores.exp().clamp(0.0, 1.0).tolist()
+        return texts, scores.tolist()
 
     def _correct(self, texts: list[str]) -> list[tuple[str, str | None]]:
         """Each caption to tell, and what was said before it was corrected (None: it was not)."""

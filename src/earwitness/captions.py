@@ -17,6 +17,8 @@ MAX_TAGS, MIN_TAG = 5, 0.2  # tags told: at most five, from this probability on
 SPEECH = re.compile(r"\b(speech|speaking|talking|conversation|narration|monologue|whispering)\b", re.I)
 IS_SPEECH = 0.5  # probability of such a tag from which on a caption's time counts as speech
 
+SURE, LIKELY = 0.8, 0.5  # least scores of captions that are called so
+
 Tags = tuple[tuple[str, float], ...]
 
 
@@ -24,10 +26,11 @@ Tags = tuple[tuple[str, float], ...]
 class Caption:
     """What was heard in `source` between `start` and `end`.
 
-    score: 0..1, the geometric mean of the probabilities that the model gave the caption's tokens, exp(mean
-    log-probability). tags: (name, probability), the most probable first: those of at least 0.2, at most
-    five, and at least one if the model tags at all. uncorrected: what the model said, where `text` is a
-    correction of it.
+    score: 0..1; of a calibrated model (its config has decoding.calibration) the probability that every sound
+    that the caption names can be heard, else the geometric mean of its tokens' probabilities, exp(logprob).
+    tags: (name, probability), the most probable first: those of at least 0.2, at most five, and at least one
+    if the model has tags. uncorrected: what the model decoded, where `text` is a correction of it. logprob:
+    mean log-probability of the caption's tokens; None where it is not known.
     """
 
     text: str
@@ -37,6 +40,12 @@ class Caption:
     tags: Tags = ()
     source: str = ""
     uncorrected: str | None = None
+    logprob: float | None = None
+
+    @property
+    def sureness(self) -> str:
+        """The score in a word: "sure", "likely" or "unsure"."""
+        return sureness(self.score)
 
     @property
     def kind(self) -> str:
@@ -49,11 +58,17 @@ class Caption:
     def _repr_html_(self) -> str:
         """For notebooks: the caption and its tags, under a player if the source is a file that is there."""
         tags = ", ".join(f"{html.escape(name)} {probability:.2f}" for name, probability in self.tags)
-        where = f"{html.escape(self.source)}, {self.start:.2f}–{self.end:.2f} s, score {self.score:.2f}"
+        time, score = f"{self.start:.2f}–{self.end:.2f} s", f"{self.sureness} ({self.score:.2f})"
+        where = f"{html.escape(self.source)}, {time}, {score}"
         return (
             f"<figure style='margin:0'>{_player(self)}<figcaption><b>{html.escape(self.text)}</b><br>"
             f"<small>{tags}<br>{where}</small></figcaption></figure>"
         )
+
+
+def sureness(score: float) -> str:
+    """ "sure" from a score of 0.8 on, "likely" from 0.5 on, else "unsure"."""
+    return "sure" if score >= SURE else "likely" if score >= LIKELY else "unsure"
 
 
 def is_speech_tag(name: str) -> bool:
@@ -69,8 +84,8 @@ def top_tags(tags: Iterable[tuple[str, float]], most: int = MAX_TAGS, least: flo
 def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:
     """Neighbouring captions of a source that say the same, as one from the first's start to the last's end.
 
-    Neighbours touch or overlap. The score is the mean over time; each tag keeps its greatest probability.
-    Constant memory: one caption is held back.
+    Neighbours touch or overlap. The score and the log-probability are means over time; each tag keeps its
+    greatest probability. Constant memory: one caption is held back.
     """
     last: Caption | None = None
     for caption in captions:
@@ -91,11 +106,15 @@ def _continues(a: Caption, b: Caption) -> bool:
 
 def _merged(a: Caption, b: Caption) -> Caption:
     before, more = a.end - a.start, max(0.0, b.end - a.end)
-    score = (a.score * before + b.score * more) / (before + more) if before + more else a.score
+    share = more / (before + more) if before + more else 0.0
+    score = a.score + share * (b.score - a.score)
+    known = a.logprob is not None and b.logprob is not None
+    logprob = a.logprob + share * (b.logprob - a.logprob) if known else None
     best = dict(a.tags)
     for name, probability in b.tags:
         best[name] = max(probability, best.get(name, 0.0))
-    return replace(a, end=max(a.end, b.end), score=score, tags=top_tags(best.items()))
+    tags = top_tags(best.items())
+    return replace(a, end=max(a.end, b.end), score=score, tags=tags, logprob=logprob)
 
 
 def _player(caption: Caption) -> str:

@@ -42,7 +42,7 @@ class Clip:
 
     def captioned_silence(self) -> Caption:
         """What is said of a silent clip, without asking a model."""
-        return Caption("silence", 1.0, self.start, self.end, (("silence", 1.0),), self.source)
+        return Caption("silence", 1.0, self.start, self.end, (("silence", 1.0),), self.source, logprob=0.0)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,18 @@ class JointSpaceConfig(Section):
     dropout: float = Field(0.3, ge=0, lt=1)  # of the audio tokens, in training
 
 
+class CalibrationConfig(Section):
+    """Weights of the evidence for a caption (see decoding/calibration.py)."""
+
+    bias: float
+    logprob: float
+    weakest: float = 0.0
+    mean: float = 0.0
+    strongest: float = 0.0
+    named: float = 0.0
+    words: float = 0.0
+
+
 class DecodingConfig(Section):
     """How captions are searched for (see decoding/search.py)."""
 
@@ -33,6 +45,7 @@ class DecodingConfig(Section):
     repetition: float = Field(0.0, ge=0)  # logit taken from words already generated; 0: none
     length_penalty: float = 1.0  # beams are ranked by log-probability / length ** this
     alignment: float = Field(0.0, ge=0)  # weight of a beam's cosine with the audio in the choice of a beam
+    calibration: CalibrationConfig | None = None  # None: scores are not probabilities of being right
     joint_space: JointSpaceConfig | None = None  # where it is measured; None: among token embeddings
 
 

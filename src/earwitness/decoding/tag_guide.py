@@ -21,7 +21,7 @@ from earwitness.decoding.repetition_penalty import stem, word_forms
 HEARD = 0.08  # tags below this probability raise nothing
 _WORD = re.compile(r"[a-z]{3,}")
 # Words of tags that say how, where or how much, and fit any sound.
-_VAGUE = frozenset(
+VAGUE = frozenset(
     stem(word)
     for word in "large small sound noise female male ambience mic run running pass close open fall up".split()
 )
@@ -44,7 +44,7 @@ class TagGuide:
         if not tags:
             raise ValueError("a tag guide needs an encoder whose tags have names")
         self.weight = weight
-        stems = [{stem(word) for word in _WORD.findall(tag.lower())} - _VAGUE for tag in tags]
+        stems = [{stem(word) for word in _WORD.findall(tag.lower())} - VAGUE for tag in tags]
         named = set().union(*stems)
         forms = {s: own for s, own in word_forms(tokenizer, vocabulary_size).items() if s in named}
         self.names = torch.zeros(len(tags), vocabulary_size)  # 1: token i begins a word of tag t
