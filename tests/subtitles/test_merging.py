@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from earwitness.captions import Caption
-from earwitness.subtitles.merging import LINE, merge_cues, parse_cues
+from earwitness.subtitles.merging import LINE, has_cues, merge_cues, parse_cues
 from earwitness.subtitles.sound_cues import CueLimits, SoundEvent, sound_events
 
 DIALOGUE = "1\n00:00:01,000 --> 00:00:03,000\nWho is there?\n\n2\n00:00:10,000 --> 00:00:12,500\nNobody.\n"
@@ -77,6 +77,49 @@ def test_long_names_are_wrapped_or_left_out():
     assert merged("", event("x" * 41)) == ""
 
 
+@pytest.mark.parametrize("start", [0.0, 0.7, 0.8, 3.0, 6.0, 6.9])
+def test_no_sound_is_shown_long_before_it_happens(start):
+    """A gunshot at 6 s does not appear at 0 s because somebody talks from 0 to 7 s."""
+    dialogue = "1\n00:00:00,000 --> 00:00:07,000\nListen to me.\n"
+    result = merge_cues(dialogue.encode(), [event("gunshot", start, start + 0.5)], ".srt")
+    cues = parse_cues(LINE.findall(result.data.decode()), vtt=False)
+    (shown,) = [cue.start for cue in cues if "[gunshot]" in cue.lines] or [None]
+    assert (shown is None) == bool(result.left_out)
+    assert shown is None or start - 0.7 <= shown <= start + 1.0
+    assert (shown is not None) == (start <= 0.7 or start == 6.9)
+
+
+@pytest.mark.parametrize(
+    "described",
+    ["[door slams]", "(DOOR SLAMMING)", "[A door slams, far away]", "[door slammed]\nWho is there?"],
+)
+@pytest.mark.parametrize("at", [3.5, 5.0, 7.5])
+def test_what_a_near_cue_describes_is_not_added_again(described, at):
+    times = f"00:00:0{at:.3f}".replace(".", ",")
+    dialogue = f"1\n{times} --> 00:00:09,000\n{described}\n"
+    result = merge_cues(dialogue.encode(), [event(), event("rain", 30.0, 40.0)], ".srt")
+    assert result.known == [event()] and [e.name for e in result.placed] == ["rain"]
+    assert result.data.decode().count("[rain]") == 1
+
+
+@pytest.mark.parametrize("line", ["The door slams.", "[door]", "[window slams]", "[door slams] an hour ago"])
+def test_what_no_near_cue_describes_is_added(line):
+    seconds = 40 if "hour" in line else 4
+    dialogue = f"1\n00:00:{seconds:02},000 --> 00:00:{seconds + 5:02},000\n{line}\n"
+    assert not merge_cues(dialogue.encode(), [event()], ".srt").known
+
+
+def test_negative_times_are_cues():
+    lines = LINE.findall("1\n-00:00:01,500 --> 00:00:02,000\nBefore the film.\n")
+    (cue,) = parse_cues(lines, vtt=False)
+    assert (cue.start, cue.end, cue.lines) == (-1.5, 2.0, ["Before the film."])
+
+
+def test_a_file_without_cues_is_told_from_one_with_cues():
+    assert has_cues(DIALOGUE.encode("utf-16"), ".srt") and has_cues(b"00:01.000 --> 00:02.000\nHi\n", ".vtt")
+    assert not has_cues(b"", ".srt") and not has_cues(b"1\nWho is there?\n", ".srt")
+
+
 def test_impossible_limits():
     with pytest.raises(ValueError, match="cannot last at least 5"):
         CueLimits(shortest=5.0)
@@ -135,6 +178,7 @@ def test_whatever_the_file_its_lines_come_back_byte_for_byte(pieces, events, for
     data = text.encode("utf-8", "surrogateescape") + tail
     assume(not data.startswith((b"\xff\xfe", b"\xfe\xff")))  # UTF-16 is read otherwise here
     result = merge_cues(data, events, format)
+    result_of_first = result.data
     ours = [e.text for e in events]
     assert is_within(data, result.data)
     if data.startswith(b"\xef\xbb\xbf"):  # a byte order mark is of the file and no part of its first line
@@ -145,7 +189,10 @@ def test_whatever_the_file_its_lines_come_back_byte_for_byte(pieces, events, for
     for line in LINE.findall(data.decode("utf-8", "surrogateescape")):
         wanted = line.rstrip("\r\n")
         assert any(found == wanted for found in left)  # whole lines, in order
-    assert sorted(map(id, [*result.placed, *result.left_out])) == sorted(map(id, events))
+    accounted = [*result.placed, *result.left_out, *result.known]
+    assert sorted(map(id, accounted)) == sorted(map(id, events))
+    again = merge_cues(result_of_first, events, format)
+    assert again.data == result_of_first and not again.placed
 
 
 def remove_cues(text: str, ours: list[str]) -> list[str]:
@@ -225,3 +272,21 @@ def test_speech_weak_and_general_tags_are_no_events():
     assert [e.name for e in sound_events([caption(0, 1, *tags)], most=1)] == ["vehicle horn"]
     assert replace(caption(0, 1, *tags), tags=tags[1:]).kind == "sound"
     assert caption(0, 1, *tags).kind == "speech" and caption(0, 1, ("silence", 1.0)).kind == "silence"
+
+
+@pytest.mark.parametrize(
+    "tags, cues",
+    [
+        ([("rain falling", 0.8), ("frying", 0.7), ("stream", 0.6)], ["rain falling"]),
+        ([("frying", 0.8), ("rain falling", 0.7)], ["frying"]),
+        ([("man speaking", 0.9), ("people talking", 0.9), ("crowd speech", 0.8), ("dog", 0.6)], ["dog"]),
+        ([("Speech", 0.9), ("Male speech, man speaking", 0.8), ("Conversation", 0.8)], []),
+        ([("bell", 0.9), ("church bell ringing", 0.8), ("wind", 0.7)], ["church bell ringing", "wind"]),
+        ([("church bell", 0.9), ("bell ringing", 0.8)], ["church bell"]),
+        ([("Bark", 0.9), ("Dog", 0.8), ("Rain", 0.7)], ["bark", "rain"]),
+        ([("dog", 0.9), ("rain", 0.8), ("horse", 0.7)], ["dog", "rain"]),
+        ([("rain falling", 0.9), ("thunder", 0.8)], ["rain falling", "thunder"]),
+    ],
+)
+def test_cues_of_one_moment_are_two_of_different_sources(tags, cues):
+    assert [e.name for e in sound_events([caption(0, 1, *tags)])] == cues

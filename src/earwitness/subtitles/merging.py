@@ -4,12 +4,15 @@
     Path("film.sdh.srt").write_bytes(merged.data)
 
 The dialogue's own lines come back byte for byte, whatever is odd about them, and keep their times. A cue
-stands in a gap, or, where people talk when the sound begins, as one line more in their cue if that leaves
-time to read both, or in a later gap while the sound goes on; else it is left out and named.
+stands in a gap, or, where people talk when the sound begins, as one line more in their cue if that begins at
+most `CueLimits.early` before the sound and leaves time to read both, or in a later gap while the sound lasts;
+else it is left out and named. A sound that a cue near it describes already is not added again, so that
+merging twice changes nothing.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from bisect import insort
 from collections.abc import Iterable, Sequence
@@ -19,10 +22,16 @@ from typing import NamedTuple
 from earwitness.subtitles.formats import clock, disarmed, escaped
 from earwitness.subtitles.sound_cues import CueLimits, SoundEvent
 
-TIME = r"(?:(\d+):)?\s*(\d{1,2}):\s*(\d{1,2})(?:[.,](\d{1,3}))?"
+TIME = r"(-?)(?:(\d+):)?\s*(\d{1,2}):\s*(\d{1,2})(?:[.,](\d{1,3}))?"
 TIMES = re.compile(rf"\s*{TIME}\s*-->\s*{TIME}")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+DESCRIBED = re.compile(r"[\[(]([^\])]*)[\])]")  # what subtitles for the deaf say of sounds
+NEAR = 2.0  # s between a sound and a cue that may describe it
+TICK = 1e-6  # s: rounding of times that are whole milliseconds
 MARKUP = re.compile(r"<[^>]*>|\{[^}]*\}")
+WORD = re.compile(r"[a-z]+")
+ENDING = re.compile(r"(?<=[a-z]{3})(?:ings?|ed|es|s|e)$")
+DOUBLE = re.compile(r"([b-df-hj-np-tv-z])\1$")
 BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
@@ -30,6 +39,7 @@ class Merged(NamedTuple):
     data: bytes
     placed: list[SoundEvent]
     left_out: list[SoundEvent]  # no place was found for them
+    known: list[SoundEvent]  # cues of the file, or of sounds placed, describe them
 
 
 @dataclass
@@ -47,7 +57,14 @@ class Shown:
         """Whether these lines can be read besides those that are there."""
         both = [*self.lines, *self.added, *lines]
         seconds = limits.reading_time(sum(map(len, both)))
-        return bool(self.lines) and len(both) <= limits.lines and self.end - self.start >= seconds
+        fits = len(both) <= limits.lines and self.end - self.start >= seconds - TICK
+        return bool(self.lines) and fits
+
+    @property
+    def described(self) -> set[str]:
+        """Stems of the words in which the cue describes sounds."""
+        found = DESCRIBED.findall(" ".join([*self.lines, *self.added]))
+        return {_stem(word) for text in found for word in WORD.findall(text.lower())}
 
 
 def merge_cues(
@@ -64,9 +81,15 @@ def merge_cues(
         text = "WEBVTT\n"
     lines = LINE.findall(text)
     shown = parse_cues(lines, vtt=format == ".vtt")
-    placed, left_out = _place(sorted(events, key=lambda e: (-e.probability, e.start)), shown, limits)
+    ranked = sorted(events, key=lambda e: (-e.probability, e.start))
+    placed, left_out, known = _place(ranked, shown, limits)
     merged = _woven(lines, shown, vtt=format == ".vtt")
-    return Merged(bom + merged.encode(codec, ERRORS[codec]) + rest, placed, left_out)
+    return Merged(bom + merged.encode(codec, ERRORS[codec]) + rest, placed, left_out, known)
+
+
+def has_cues(dialogue: bytes, format: str) -> bool:
+    """Whether an SRT or WebVTT file holds any cue."""
+    return bool(parse_cues(LINE.findall(_decoded(dialogue)[1]), vtt=format == ".vtt"))
 
 
 def parse_cues(lines: Sequence[str], *, vtt: bool) -> list[Shown]:
@@ -76,45 +99,71 @@ def parse_cues(lines: Sequence[str], *, vtt: bool) -> list[Shown]:
         times = TIMES.match(line)
         if times is None:
             continue
-        start, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:])
+        start, end = _seconds(times.groups()[:5]), _seconds(times.groups()[5:])
         above = lines[at - 1].strip() if at else ""
         has_name = above and not TIMES.match(above) and (at > 1 if vtt else above.isdecimal())
         block = at - 1 if has_name else at
         if found:
-            found[-1].lines = _text(lines[found[-1].text : block])
+            found[-1].lines = _text(lines[found[-1].text : block], vtt)
         found.append(Shown(min(start, end), max(start, end), [], block, at + 1))
     if found:
-        found[-1].lines = _text(lines[found[-1].text :])
+        found[-1].lines = _text(lines[found[-1].text :], vtt)
     return found
 
 
 def _place(
-    events: Iterable[SoundEvent], shown: list[Shown], limits: CueLimits
-) -> tuple[list[SoundEvent], list[SoundEvent]]:
-    """Adds a cue to `shown`, or a line to one of its cues, for each event that finds a place."""
+    events: Sequence[SoundEvent], shown: list[Shown], limits: CueLimits
+) -> tuple[list[SoundEvent], list[SoundEvent], list[SoundEvent]]:
+    """Adds a cue to `shown`, or a line to one of its cues, for each event that finds a place.
+
+    Those left out try again as long as others are placed: a cue of a sound placed later may take them in.
+    Returns those placed, left out and known.
+    """
     busy = sorted((cue.start, cue.end) for cue in shown)
-    placed, left_out = [], []
-    for event in events:
-        lines = limits.wrapped(event.text)
-        if lines is None:
-            left_out.append(event)
-            continue
-        needed = limits.reading_time(sum(map(len, lines)))
-        soon = event.start + limits.delay
-        free, until = _gap(busy, round(event.start, 3), needed, limits.apart)
-        hosts = (cue for cue in shown if cue.start <= soon and event.start < cue.end)
-        host = next((cue for cue in hosts if cue.room_for(lines, limits)), None)
-        if free > soon and host is not None:
-            host.added += lines
-        elif free <= max(soon, event.end):
-            end = min(free + min(max(event.end - free, needed), limits.longest), until)
-            shown.append(Shown(free, max(end, free + needed), lines))
-            insort(busy, (shown[-1].start, shown[-1].end))
-        else:
-            left_out.append(event)
-            continue
-        placed.append(event)
-    return placed, left_out
+    placed: list[SoundEvent] = []
+    known: list[SoundEvent] = []
+    waiting, before = list(events), -1
+    while len(placed) != before:
+        before, trying, waiting = len(placed), waiting, []
+        for event in trying:
+            if _is_known(event, shown, limits):
+                known.append(event)
+            elif _placed(event, shown, busy, limits):
+                placed.append(event)
+            else:
+                waiting.append(event)
+    return placed, waiting, known
+
+
+def _is_known(event: SoundEvent, shown: Iterable[Shown], limits: CueLimits) -> bool:
+    """Whether a cue during the event or near it describes it."""
+    stems = {_stem(word) for word in WORD.findall(event.name.lower())}
+    first, last = event.start - limits.early - NEAR, max(event.end, event.start + limits.delay) + NEAR
+    near = (cue for cue in shown if cue.start <= last and first <= cue.end)
+    return bool(stems) and any(stems <= cue.described for cue in near)
+
+
+def _placed(
+    event: SoundEvent, shown: list[Shown], busy: list[tuple[float, float]], limits: CueLimits
+) -> bool:
+    """Adds a line to a cue in which the event begins, or a cue in a gap; False where neither is possible."""
+    lines = limits.wrapped(event.text)
+    if lines is None:
+        return False
+    needed = limits.reading_time(sum(map(len, lines)))
+    start, soon = round(event.start, 3), event.start + limits.delay
+    free, until = _gap(busy, start, needed, limits.apart)
+    hosts = (cue for cue in shown if start - limits.early <= cue.start <= soon and start < cue.end)
+    host = next((cue for cue in hosts if cue.room_for(lines, limits)), None)
+    if free > soon + TICK and host is not None:
+        host.added += lines
+    elif free <= max(soon, event.end) + TICK:
+        end = min(free + min(max(event.end - free, needed), limits.longest), until)
+        shown.append(Shown(round(free, 3), round(max(end, free + needed), 3), lines))
+        insort(busy, (shown[-1].start, shown[-1].end))
+    else:
+        return False
+    return True
 
 
 def _gap(
@@ -123,9 +172,9 @@ def _gap(
     """The first time from `start` on at which nothing is on screen for `needed` s, and when that ends."""
     free = start
     for begin, end in busy:
-        if end + apart <= free:
+        if end + apart <= free + TICK:
             continue
-        if begin - apart >= free + needed:
+        if begin - apart >= free + needed - TICK:
             return free, begin - apart
         free = max(free, end + apart)
     return free, float("inf")
@@ -165,15 +214,24 @@ def _line(text: str, vtt: bool) -> str:
     return escaped(text) if vtt else disarmed(text)
 
 
-def _text(lines: Sequence[str]) -> list[str]:
+def _text(lines: Sequence[str], vtt: bool) -> list[str]:
     """What is read of a cue's lines: up to the first blank one, without markup."""
     read = [MARKUP.sub("", line).strip() for line in lines]
+    if vtt:
+        read = [html.unescape(line) for line in read]
     return read[: read.index("")] if "" in read else read
 
 
 def _seconds(parts: Sequence[str | None]) -> float:
-    hours, minutes, seconds, fraction = (part or "0" for part in parts)
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+    sign, *numbers = parts
+    hours, minutes, seconds, fraction = (part or "0" for part in numbers)
+    time = int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+    return -time if sign else time
+
+
+def _stem(word: str) -> str:
+    """What "slams", "slammed" and "slamming" have in common."""
+    return DOUBLE.sub(r"\1", ENDING.sub("", word))
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -3,18 +3,28 @@
     events = sound_events(captioner.timeline("film.mp4"))
     [event.text for event in events]                       # "[dog barking]", "[rain falling]"
 
-An event is a tag that goes on from caption to caption; a pause shorter than `pause` does not end it, so a dog
-that barks for a minute is one cue and not twenty.
+An event is a tag that continues from caption to caption; a pause shorter than `pause` does not end it, so a
+dog that barks for a minute is one cue and not twenty.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from earwitness.captions import Caption, Tags, is_speech_tag
+from earwitness.encoders.audioset import audioset_classes
+from earwitness.encoders.tag_families import family
+
+# Steady broadband noises: one that sounds has most of the others among its tags.
+STEADY_NOISE = re.compile(
+    r"\b(?:rain|raindrop|fry|sizzl|stream|waterfall|shower|faucet|tap water|spray|static|hiss|"
+    r"white noise|pink noise|vinyl)"
+)
+VAGUE = frozenset("running passing closing opening large small sound noise engine ringing calling".split())
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,11 @@ class CueLimits:
     line_length: int = 42  # characters
     lines: int = 2  # at once, those of the dialogue included
     shortest: float = 1.0  # s on screen
-    longest: float = 4.0  # s on screen, however long the sound goes on
+    longest: float = 4.0  # s on screen, however long the sound lasts
     reading_speed: float = 20.0  # characters a second
     apart: float = 0.08  # s between two cues, two frames of film
     delay: float = 1.0  # s that a cue may come after the sound's beginning before another place is sought
+    early: float = 0.7  # s that a cue may come before the sound: more would give away what happens
 
     def __post_init__(self) -> None:
         if min(self.line_length, self.lines) < 1 or min(self.shortest, self.reading_speed) <= 0:
@@ -66,7 +77,7 @@ def sound_events(
     """The sounds of a timeline, in order of their beginning; speech and silence are none.
 
     least: probability below which a tag is not believed. pause: s for which a sound may stop and still be
-    the same one. most: of one caption the most probable tags that count.
+    the same one. most: of one caption the most probable tags that count; they name different sources.
     """
     going: dict[str, SoundEvent] = {}
     over: list[SoundEvent] = []
@@ -83,15 +94,33 @@ def sound_events(
 
 
 def _told(tags: Tags, least: float) -> list[tuple[str, float]]:
-    """Tags worth a cue, the most probable first: of "engine" and "car engine running" only the latter."""
+    """Tags worth a cue, the most probable first, one of each source.
+
+    Of "engine" and "car engine running" the latter is told; of "rain falling" and "frying", which taggers
+    confuse, the more probable one.
+    """
     named: dict[str, float] = {}
-    for name, probability in tags:
+    for name, probability in sorted(tags, key=lambda tag: -tag[1]):
         if probability >= least and name != "silence" and not is_speech_tag(name):
             named.setdefault(_plain(name), probability)
     words = [set(name.split()) for name in named]
-    return [(name, p) for name, p in named.items() if not any(set(name.split()) < other for other in words)]
+    special = {name: p for name, p in named.items() if not any(set(name.split()) < other for other in words)}
+    told: list[tuple[str, float]] = []
+    for name, p in special.items():
+        if not any(_same_source(name, other) for other, _ in told):
+            told.append((name, p))
+    return told
+
+
+def _same_source(a: str, b: str) -> bool:
+    words, others = set(a.split()) - VAGUE, set(b.split()) - VAGUE
+    noisy = STEADY_NOISE.search(a) is not None and STEADY_NOISE.search(b) is not None
+    return bool(words & others) or noisy or FAMILIES.get(a, a) == FAMILIES.get(b, b)
 
 
 def _plain(name: str) -> str:
     """ "Vehicle horn, car horn, honking", one class of AudioSet, is told by its first name."""
     return " ".join(name.split(",")[0].lower().split())
+
+
+FAMILIES = {_plain(name): family(name) for name in audioset_classes()}
