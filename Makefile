@@ -20,7 +20,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c const
 demo: export HF_HUB_OFFLINE = 1
 demo: $(INSTALLED)
 	@$(BIN)/earwitness caption examples
-	@$(BIN)/earwitness caption examples/street.mp4 --window 5 --out build/street.srt
+	@$(BIN)/earwitness caption examples/street.mp4 --window 5 --out build/street.srt --overwrite
 	@echo; echo build/street.srt:; cat build/street.srt
 
 test: $(INSTALLED_DEV)

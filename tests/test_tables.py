@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from earwitness.captions import Caption
-from earwitness.tables import COLUMNS, FORMATS, UNCORRECTED, read_rows, row, write_rows
+from earwitness.tables import (
+    COLUMNS,
+    FORMATS,
+    UNCORRECTED,
+    file_ids,
+    read_rows,
+    row,
+    spelled,
+    unspelled,
+    without_extension,
+    write_rows,
+)
 
 CAPTIONS = [
     Caption(
-        'A "dog", barks\nloudly', 0.87654321, 0.0, 10.00049, (("dog", 0.98765), ("rain", 0.31)), "d/a b.wav"
+        'A "dog", barks\nloudly',
+        0.87654321,
+        0.0,
+        10.00049,
+        (("dog", 0.98765), ("rain", 0.31)),
+        "d/a b.wav",
+        logprob=-0.13174,
     ),
     Caption("雨が降る; =1+1", 1.0, 10.0, 12.5, (), "d/雨.flac"),
 ]
@@ -31,12 +49,13 @@ def test_jsonl_comes_back(tmp_path):
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [list(row) for row in rows] == [list(COLUMNS)] * 2
     assert rows[0] == {
-        "id": "a b",
+        "id": "d/a b",
         "path": "d/a b.wav",
         "start": 0.0,
         "end": 10.0,
         "caption": 'A "dog", barks\nloudly',
         "score": 0.8765,
+        "logprob": -0.1317,
         "tags": [["dog", 0.9877], ["rain", 0.31]],
         "model": "mini",
     }
@@ -51,15 +70,58 @@ def test_csv_comes_back(tmp_path):
     assert [tuple(row) for row in rows] == [COLUMNS] * 2
     assert rows[0]["caption"] == 'A "dog", barks\nloudly'
     assert rows[0]["tags"] == "dog 0.9877; rain 0.3100" and rows[1]["tags"] == ""
-    assert (rows[1]["id"], rows[1]["start"], rows[1]["end"]) == ("雨", "10.0", "12.5")
+    assert (rows[1]["id"], rows[1]["start"], rows[1]["end"]) == ("d/雨", "10.0", "12.5")
 
 
-def test_names_that_are_no_unicode(tmp_path):
-    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    written([Caption("x", 0.5, source=name)], tmp_path / "o.jsonl")
-    assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["path"] == name
-    written([Caption("x", 0.5, source=name)], tmp_path / "o.csv")
-    assert r"caf\udce9.wav" in (tmp_path / "o.csv").read_text("utf-8")
+BYTES = st.binary(min_size=1, max_size=30).filter(
+    lambda name: not set(name) & set(b"\0/") and name not in (b".", b"..")
+)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@given(names=st.lists(BYTES, min_size=1, max_size=5))
+@example(names=[b"latin\xe9.wav", rb"latin\xe9.wav", rb"a\x5cxe9.wav", b"\\", rb"c:\x80.wav", rb"\udce9"])
+def test_any_name_of_bytes_comes_back_and_what_is_written_is_unicode(tmp_path_factory, suffix, names):
+    paths = [os.fsdecode(name) for name in names]
+    file = written(
+        [Caption("x", 0.5, source=path) for path in paths], tmp_path_factory.mktemp("t") / f"t{suffix}"
+    )
+    assert [each["path"] for each in read_rows(file)] == paths
+    assert [each["id"] for each in read_rows(file)] == [without_extension(path) for path in paths]
+    if suffix != ".parquet":
+        file.read_text("utf-8")
+
+
+@given(st.text(max_size=20))
+def test_spelling_is_reversible_for_any_string(text):
+    assert unspelled(spelled(text)) == text
+    spelled(text).encode("utf-8")
+    if text.isalnum():
+        assert spelled(text) == text
+
+
+def test_a_spelled_name_reads_as_it_does_on_a_terminal():
+    assert spelled(os.fsdecode(b"latin\xe9.wav")) == r"latin\xe9.wav"
+    assert spelled(r"C:\sounds\dog.wav") == r"C:\sounds\dog.wav"
+
+
+def test_ids_are_unique_and_relative_to_what_was_named(tmp_path):
+    for name in ("a/x.wav", "b/x.wav", "b/y.wav", "b/y.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    files = [str(tmp_path / name) for name in ("a/x.wav", "b/x.wav", "b/y.wav", "b/y.mp3")]
+    assert list(file_ids(files, [tmp_path]).values()) == ["a/x", "b/x", "b/y.wav", "b/y.mp3"]
+    assert list(file_ids(files[1:3], [tmp_path / "b"]).values()) == ["x", "y"]
+    assert list(file_ids(files[:2], files[:2]).values()) == ["a/x", "b/x"]
+    assert file_ids(["-"], []) == {"-": "-"}
+
+
+def test_a_table_without_log_probabilities_is_read(tmp_path):
+    (tmp_path / "old.jsonl").write_text(
+        '{"id": "a", "path": "a.wav", "start": 0, "end": 1, "caption": "x", "score": 0.5, "tags": [], '
+        '"model": ""}\n'
+    )
+    assert [each["logprob"] for each in read_rows(tmp_path / "old.jsonl")] == [None]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -34,7 +34,6 @@ def _walk(command: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _help(command: Any, path: str) -> str:
-    command.rich_markup_mode = None  # plain text, the same on every terminal
     context = command.context_class(command, info_name=path, terminal_width=WIDTH)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 

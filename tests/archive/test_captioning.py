@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -200,3 +201,36 @@ def test_actors_of_ray_say_the_same(folder, tiny_checkpoint, captioner):
             expected = captioner(file)
             assert (caption.text, caption.source, caption.end) == (expected.text, file, expected.end)
             assert caption.score == pytest.approx(expected.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_resuming_with_names_that_are_no_unicode_adds_nothing(tmp_path, suffix):
+    names = [os.fsdecode(name) for name in (b"latin\xe9.wav", rb"latin\xe9.wav", b"line\nbreak.wav")]
+    for _ in range(3):
+        table = ShardedTable(tmp_path / f"o{suffix}", "tiny", resume=True)
+        for name in names:
+            if not table.has(name):
+                table.write(name, said(name))
+        table.close()
+    assert paths_in(tmp_path / f"o{suffix}") == names
+
+
+@pytest.mark.parametrize("where", ["write_lines", "write_rows"])
+def test_a_full_disk_is_named_at_once_and_resumed_from(tmp_path, monkeypatch, where):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sharded_table, "SHARD_FILES", 1)
+    table = ShardedTable(tmp_path / "o.jsonl", "tiny")
+    table.write("a.wav", said("a.wav"))
+    with monkeypatch.context() as patched:
+        patched.setattr(sharded_table, where, full)
+        with pytest.raises(
+            OSError, match=r"o\.jsonl: no space is left.*kept in .*o\.jsonl\.shards.*--resume"
+        ):
+            table.write("b.wav", said("b.wav"))
+            table.close()
+    table = ShardedTable(tmp_path / "o.jsonl", "tiny", resume=True)
+    assert table.has("a.wav")
+    table.close()
+    assert "a.wav" in paths_in(tmp_path / "o.jsonl")

@@ -18,7 +18,7 @@ from earwitness.captions import merge_neighbours
 from earwitness.cli import app
 
 RATE = 16_000
-COLUMNS = ["id", "path", "start", "end", "caption", "score", "tags", "model"]
+COLUMNS = ["id", "path", "start", "end", "caption", "score", "logprob", "tags", "model"]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_recursive_and_a_path_that_is_not_there(run, folder, tmp_path):
     assert "nowhere.wav: no such file" in result.stderr
     found = rows(out)
     assert list(found[0]) == COLUMNS
-    assert [row["id"] for row in found] == ["c", "a", "b"]  # c only once
+    assert [row["id"] for row in found] == ["inner/c", "a", "b"]  # c only once
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
@@ -168,3 +168,25 @@ def test_help_teaches_and_is_fast():
     assert shown.splitlines()[-1] == "False"
     for word in ["--timeline", "--resume", "earwitness caption film.mp4 --srt"]:
         assert word in shown
+
+
+def test_standard_input_is_captioned(tiny_checkpoint, folder, tmp_path):
+    out = tmp_path / "o.jsonl"
+    command = ["caption", "-", "-o", str(out), "--model", str(tiny_checkpoint), "--device", "cpu"]
+    result = CliRunner().invoke(app, command, input=(folder / "b.flac").read_bytes())
+    assert result.exit_code == 0, result.output
+    (found,) = rows(out)
+    assert (found["path"], found["id"], found["end"]) == ("-", "-", 2.5)
+    result = CliRunner().invoke(app, ["caption", "-", "--srt", "--model", str(tiny_checkpoint)], input=b"")
+    assert result.exit_code == 1 and "standard input has no folder" in result.stderr
+
+
+def test_a_track_is_chosen_and_one_that_is_not_there_is_named(run, folder, captioner):
+    caption = captioner(str(folder / "a.wav"))
+    assert Counter(caption.text.split()) <= Counter(run(folder / "a.wav", "--track", 1).stdout.split())
+    result = run(folder / "a.wav", "--track", 2, status=1)
+    assert "a.wav: has one audio track; there is no track 2" in result.stderr
+
+
+def test_a_folder_without_media_is_a_failure(run, tmp_path):
+    assert "No sound or video files there" in run(tmp_path, status=1).stderr

@@ -66,7 +66,7 @@ def test_short_cues_in_place_of_sentences(run, film, heard, tmp_path):
 
 def test_speech_and_silence_are_marked_and_what_was_heard_is_told(run, film, heard, tmp_path):
     result = run(film, "--out", tmp_path / "film.json")
-    assert f"{film}: 12.34 s heard of 12.34 s that its header declares." in result.stderr
+    assert f"{film}: 12.34 s heard." in result.stderr
     found = json.loads((tmp_path / "film.json").read_text())
     assert found["speech"] == [[0.0, 3.0]] and found["duration"] == 12.34
     kinds = ["speech", "sound", "sound", "silence"]  # the two that say the same are one
@@ -104,3 +104,30 @@ def test_a_picture_is_of_one_file(run, film, tmp_path):
     other = tmp_path / "other.wav"
     other.write_bytes(film.read_bytes())
     assert "can hold one file's captions" in run(film, other, "--plot", "x.png", status=2).stderr
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.srt", "o.json", "o.csv"])
+def test_a_file_that_is_there_is_replaced_only_if_asked(run, film, heard, tmp_path, name):
+    out = tmp_path / name
+    out.write_text("made by hand")
+    assert f"--out {out} is there already: --overwrite replaces it" in run(film, "-o", out, status=2).stderr
+    assert out.read_text() == "made by hand"
+    run(film, "-o", out, "--overwrite")
+    assert out.read_text() != "made by hand"
+
+
+def test_merging_a_file_into_itself_needs_overwrite_and_twice_changes_nothing(run, film, heard, tmp_path):
+    dialogue = tmp_path / "d.srt"
+    dialogue.write_text("1\n00:00:00,000 --> 00:00:02,000\nHello.\n")
+    assert "is there already" in run(film, "--merge", dialogue, "-o", dialogue, status=2).stderr
+    run(film, "--merge", dialogue, "-o", dialogue, "--overwrite")
+    first = dialogue.read_text()
+    assert "Hello." in first and "[dog barking]" in first
+    result = run(film, "--merge", dialogue, "-o", dialogue, "--overwrite")
+    assert dialogue.read_text() == first and "are described already" in result.stderr
+
+
+def test_a_dialogue_without_a_cue_is_refused(run, film, tmp_path):
+    (tmp_path / "d.srt").write_text("Who is there?\n")
+    result = run(film, "--merge", tmp_path / "d.srt", "-o", tmp_path / "o.srt", status=2)
+    assert "d.srt: holds no subtitle cue" in result.stderr

@@ -223,5 +223,10 @@ def test_a_track_is_chosen_by_its_number():
     assert media.probe(Source(data, 2)).channels == 1
 
 
-def test_a_source_may_be_named():
+def test_a_source_may_be_named(tmp_path):
+    path = tmp_path / "spooled"
+    path.write_bytes(encode(tones(1.0, 16_000), 16_000, "wav"))
+    assert load_audio(Source(str(path), name="-")).source == "-"
+    with pytest.raises(MediaError, match="^-: no such file"):
+        load_audio(Source(str(tmp_path / "absent"), name="-"))
     assert load_audio(Source(tones(1.0, 16_000), name="from the microphone")).source == "from the microphone"

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from earwitness.captions import Caption
 from earwitness.cli import app
 from earwitness.media.reading import load_audio
-from earwitness.retrieval import CaptionDatastore, ClapEmbedder, embedders
+from earwitness.retrieval import CaptionDatastore, ClapEmbedder, embedders, search
 from earwitness.retrieval.bm25 import best, bm25_scores, stem, stems
-from earwitness.retrieval.search import RATE, place_of, search_table
+from earwitness.retrieval.search import RATE, place_of, search_meaning, search_table
 from earwitness.tables import FORMATS, row, write_rows
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
@@ -107,8 +107,46 @@ def test_a_table_is_searched_by_captions_and_tags(table):
     assert (time, caption) == ("0:01.2–0:03.0", "rain falls")
 
 
-def test_nothing_found_and_what_is_no_table(table, tmp_path):
-    assert "answers 'guitar'" in run("search", "guitar", "--in", table, status=1).stderr
+def letters(texts):
+    """Unit vectors of the letters in each text."""
+    counts = np.array(
+        [[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32
+    )
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 512])
+def test_a_table_is_searched_by_meaning(table, monkeypatch, rows):
+    monkeypatch.setattr(search, "ROWS", rows)
+    found = search_meaning("rain fell", table, 2, letters)
+    cosines = {caption: float(letters([caption])[0] @ letters(["rain fell"])[0]) for caption, _ in SAID}
+    expected = sorted(cosines.items(), key=lambda pair: -pair[1])[:2]
+    assert [(each.caption, each.score) for each in found] == [
+        (c, pytest.approx(s, abs=1e-6)) for c, s in expected
+    ]
+
+
+def test_words_that_no_caption_holds_are_searched_by_meaning(table):
+    result = run("search", "canine", "--in", table, "-n", 3)
+    assert "No caption holds these words; the nearest in meaning:" in result.stderr
+    assert len(result.stdout.splitlines()) == 3
+    assert "a dog barks far away" in run("search", "puppy", "--in", table, "--meaning", "-n", 1).stdout
+
+
+def test_a_model_without_a_joint_space_says_how_to_search_by_meaning(table, tiny_checkpoint, monkeypatch):
+    monkeypatch.setattr("earwitness.captioner.DEFAULT", tiny_checkpoint)
+    result = run("search", "guitar", "--in", table, status=1)
+    assert f"earwitness index --captions {table} --out STORE" in result.stderr
+    assert "answers 'guitar'" in result.stderr
+
+
+def test_a_newline_in_a_name_stays_on_its_line(tmp_path):
+    write_rows([row(Caption("a dog barks", 0.5, source="a\nb\tc.wav"))], tmp_path / "t.jsonl")
+    (line,) = run("search", "dog", "--in", tmp_path / "t.jsonl").stdout.splitlines()
+    assert line.split("\t")[1] == r"a\nb\tc.wav"
+
+
+def test_what_is_no_table(table, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text('{"a": 1}\n')
     assert "other.jsonl is no table" in run("search", "dog", "--in", other, status=2).stderr

@@ -156,6 +156,7 @@ def test_json_says_what_is_covered_and_where_somebody_speaks():
         "end": 1.25,
         "caption": "a dog barks",
         "score": 0.5,
+        "logprob": None,
         "tags": [["dog", 0.9]],
         "kind": "sound",
     }

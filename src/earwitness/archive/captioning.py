@@ -36,28 +36,31 @@ def caption_files(
     hop: float | None = None,
     workers: int = 1,
     progress: Report | None = None,
+    source: Callable[[str], Any] = str,
     **options: Any,
 ) -> Iterator[tuple[str, Outcome]]:
     """Each file with its captions, in order: one, or its timeline, equal neighbours merged.
 
     window: s, default 10 or the most that the model hears at once; hop: see `Captioner.timeline`. workers:
-    threads that decode files ahead. options: batch_size, and those of decoding.
+    threads that decode files ahead. source: what is read of a file (a `Source` that names a track). options:
+    batch_size, and those of decoding.
     """
     report = progress or (lambda done, heard: None)
     if timeline:
         window = window or min(WINDOW, captioner.max_seconds)
         for number, file in enumerate(files):
-            yield file, _timeline(captioner, file, number, report, window=window, hop=hop, **options)
+            yield file, _timeline(captioner, source(file), number, report, window=window, hop=hop, **options)
             report(number + 1, 0.0)
         return
-    errors: dict[str, MediaError] = {}
-    captions = captioner.stream(files, on_error=errors.__setitem__, workers=workers, **options)
-    for number, (file, caption) in enumerate(zip(files, captions, strict=True)):
+    sources = list(map(source, files))
+    errors: dict[Any, MediaError] = {}
+    captions = captioner.stream(sources, on_error=errors.__setitem__, workers=workers, **options)
+    for number, (file, key, caption) in enumerate(zip(files, sources, captions, strict=True)):
         report(number + 1, 0.0 if caption is None else caption.end - caption.start)
-        yield file, errors.pop(file) if caption is None else [caption]
+        yield file, errors.pop(key) if caption is None else [caption]
 
 
-def _timeline(captioner: Captioner, file: str, number: int, report: Report, **options: Any) -> Outcome:
+def _timeline(captioner: Captioner, source: Any, number: int, report: Report, **options: Any) -> Outcome:
     heard = 0.0
 
     def tell(seconds: float, total: float | None) -> None:
@@ -66,7 +69,7 @@ def _timeline(captioner: Captioner, file: str, number: int, report: Report, **op
         heard = seconds
 
     try:
-        return list(merge_neighbours(captioner.timeline(file, progress=tell, **options)))
+        return list(merge_neighbours(captioner.timeline(source, progress=tell, **options)))
     except MediaError as error:
         return error
 

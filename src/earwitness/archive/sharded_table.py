@@ -11,12 +11,14 @@ the rows of its last seconds; they are captioned again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,12 +53,30 @@ class Share(NamedTuple):
         return zlib.crc32(os.fsencode(file)) % self.world == self.rank
 
 
+class DiskFull(OSError):
+    """No space is left where a table is written; says what is kept and how to resume."""
+
+
+@contextmanager
+def _naming_a_full_disk(out: Path, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DiskFull(
+            f"{out}: no space is left on the disk. The captions written so far are kept in {folder}; free "
+            "some space and run the same command with --resume"
+        ) from error
+
+
 class ShardedTable:
     """The table OUT, written by way of shards in OUT.shards/: JSON lines of rows, or of {"path", "error"}.
 
     resume: keep what OUT and its shards hold; else a process that works alone begins anew. When the last of
     the processes that share the work closes, the shards become OUT, and the files that could not be
-    captioned are listed in OUT.failed.jsonl. Raises ValueError for an OUT that is no table of captions.
+    captioned are listed in OUT.failed.jsonl. ids: of files, in place of their paths without extension. Raises
+    ValueError for an OUT that is no table of captions, DiskFull as soon as a shard cannot be written.
     """
 
     def __init__(
@@ -67,10 +87,11 @@ class ShardedTable:
         resume: bool = False,
         corrected: bool = False,
         share: Share = Share(),  # noqa: B008 - immutable
+        ids: Mapping[str, str] | None = None,
     ) -> None:
         if out.suffix.lower() not in FORMATS:
             raise ValueError(f"--out {out}: choose a name that ends in {', '.join(FORMATS)}")
-        self.out, self.model, self.corrected, self.share = out, model, corrected, share
+        self.out, self.model, self.corrected, self.share, self.ids = out, model, corrected, share, ids or {}
         self.folder = out.with_name(out.name + ".shards")
         self.failures = out.with_name(out.name + ".failed.jsonl")
         if not resume and share.world == 1:
@@ -93,7 +114,7 @@ class ShardedTable:
     def write(self, path: str, captions: list[Caption]) -> None:
         """All captions of one file."""
         self.done.add(path)
-        self._hold(row(caption, self.model) for caption in captions)
+        self._hold(row(caption, self.model, self.ids.get(path)) for caption in captions)
 
     def fail(self, path: str, reason: str) -> None:
         """This file has no captions."""
@@ -118,7 +139,8 @@ class ShardedTable:
 
     def _flush(self) -> None:
         if self._held:
-            write_lines(self._held, self.folder / f"{self.share.rank:05}-{self._next:08}.jsonl")
+            with _naming_a_full_disk(self.out, self.folder):
+                write_lines(self._held, self.folder / f"{self.share.rank:05}-{self._next:08}.jsonl")
             self._next += 1
         self._begin()
 
@@ -127,7 +149,8 @@ class ShardedTable:
         failed: dict[str, str] = {}
         captioned: set[str] = set()
         try:
-            write_rows(self._sound_rows(failed, captioned), self.out, corrected=self.corrected)
+            with _naming_a_full_disk(self.out, self.folder):
+                write_rows(self._sound_rows(failed, captioned), self.out, corrected=self.corrected)
         except FileNotFoundError:  # a shard is gone: the other process has merged it
             return
         self.failures.unlink(missing_ok=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated
@@ -28,7 +31,7 @@ COMMANDS = {
     "index": "earwitness.cli.index",
 }
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:
@@ -68,4 +71,13 @@ _mount()
 
 
 def main() -> None:
-    app()
+    """Run a command, and end the process without tearing down what it loaded, which takes seconds."""
+    try:
+        app()
+    except SystemExit as end:
+        if "torch" not in sys.modules:
+            raise
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))

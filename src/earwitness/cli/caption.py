@@ -11,17 +11,21 @@ import typer
 
 from earwitness.archive.sharded_table import Share
 from earwitness.cli.errors import exit_on_error
-from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs
+from earwitness.cli.inputs import STANDARD_INPUT, Reader, find_files, standard_input
+from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs, printable
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
 from earwitness.subtitles.formats import WRITERS
 from earwitness.subtitles.sound_cues import CueLimits
+from earwitness.tables import file_ids
 
 LISTED = 20  # files whose duration heard is told one by one
 
 
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Sound or video files, and folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Sound or video files, and folders of them; - is standard input.")
+    ],
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Checkpoint folder or hub name; none: the built-in.")
     ] = None,
@@ -58,6 +62,10 @@ def caption(
     hop: Annotated[
         float | None, typer.Option(help="A window is heard every HOP s (0.8 windows); implies --timeline.")
     ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option(min=1, help="Audio track to read, 1 the first.", show_default="the one FFmpeg prefers"),
+    ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
     ] = False,
@@ -82,7 +90,7 @@ def caption(
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip what is already in --out (or has subtitles).")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace subtitles that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode files ahead; of Ray, actors.")] = 1,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: Ray Data, here or on the cluster of RAY_ADDRESS.")
@@ -116,7 +124,8 @@ def caption(
         if rerank and beams == 1:
             raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         share = _share()
-        files = [file for file in _find(paths, recursive, failures) if share.has(file)]
+        found = find_files(paths, recursive, failures)
+        files = [file for file in found if share.has(file)]
         outputs = choose_outputs(
             files,
             out=out,
@@ -130,8 +139,13 @@ def caption(
             overwrite=overwrite,
             corrected=correct,
             share=share,
+            ids=file_ids(found, [path for path in paths if path.exists()]),
             tell=told.append,
         )
+        if STANDARD_INPUT in files and (plot is not None or engine == "ray"):
+            raise ValueError("standard input can be read once, by this process: no --plot, no --engine ray")
+        if track is not None and plot is not None:
+            raise ValueError("--plot draws the track that FFmpeg prefers: leave --track out")
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
         todo = _permitted(fresh, outputs, failures)
         parts: dict[str, Any] = {"frames": frames, "retrieve": retrieve, "rerank": rerank, "correct": correct}
@@ -139,11 +153,13 @@ def caption(
         options: dict[str, Any] = {"batch_size": batch_size, "beams": beams, "use_guide": guide}
         options |= {"timeline": timeline, "window": window, "hop": hop, "workers": workers}
         if todo:
-            _caption(todo, outputs, failures, told, load, engine, options)
+            with standard_input(todo) as spooled:
+                options["source"] = Reader(track, spooled)
+                _caption(todo, outputs, failures, told, load, engine, options)
         for output in outputs:
             output.close()
-    _report(len(files), len(fresh), told, failures)
-    if failures:
+    _report(len(found), len(files), len(fresh), told, failures)
+    if failures or not found:
         raise typer.Exit(1)
 
 
@@ -190,30 +206,10 @@ def _caption(
 
 
 def _coverage(heard: dict[str, float]) -> list[str]:
-    """How much of each file was captioned, to the hundredth of a second."""
-    from earwitness.media.files import probe
-
+    """How much of each file was captioned, in hundredths of a second; what is missing was logged before."""
     if len(heard) > LISTED:
         return [f"{sum(heard.values()):.2f} s heard in {len(heard)} files."]
-    lines = []
-    for file, seconds in heard.items():
-        declared = probe(file).duration
-        of = "" if declared is None else f" of {declared:.2f} s that its header declares"
-        lines.append(f"{file}: {seconds:.2f} s heard{of}.")
-    return lines
-
-
-def _find(paths: Sequence[Path], recursive: bool, failures: dict[str, str]) -> list[str]:
-    from earwitness.media.containers import MediaError
-    from earwitness.media.files import find_media
-
-    files: dict[str, None] = {}
-    for path in paths:
-        try:
-            files |= {str(file): None for file in find_media(path, recursive)}
-        except MediaError as error:
-            failures[error.path] = error.reason
-    return list(files)
+    return [f"{file}: {seconds:.2f} s heard." for file, seconds in heard.items()]
 
 
 def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[str, str]) -> list[str]:
@@ -225,9 +221,9 @@ def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[s
     return [file for file in files if file not in failures]
 
 
-def _report(files: int, fresh: int, told: Sequence[str], failures: dict[str, str]) -> None:
+def _report(found: int, files: int, fresh: int, told: Sequence[str], failures: dict[str, str]) -> None:
     """What was done, on standard error."""
-    if not files and not failures:
+    if not found and not failures:
         typer.echo("No sound or video files there; --recursive looks into subfolders, too.", err=True)
     if files > fresh:
         typer.echo(f"{files - fresh} of {files} files were captioned before.", err=True)
@@ -236,7 +232,7 @@ def _report(files: int, fresh: int, told: Sequence[str], failures: dict[str, str
     if failures:
         typer.echo(f"{len(failures)} could not be captioned:", err=True)
         for file, reason in failures.items():
-            typer.echo(f"  {file}: {reason}", err=True)
+            typer.echo(f"  {printable(file)}: {printable(reason)}", err=True)
 
 
 def _suffix(path: Path | None) -> str:

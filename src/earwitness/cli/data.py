@@ -12,7 +12,11 @@ from earwitness.cli.errors import exit_on_error
 if TYPE_CHECKING:
     from earwitness.data.clips import Found
 
-app = typer.Typer(no_args_is_help=True, help="Prepare published sets and folders of clips for training.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Prepare published sets and folders of clips for training.",
+)
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the set, as it is published.")]
 Out = Annotated[

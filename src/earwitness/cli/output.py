@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from earwitness.archive.sharded_table import ShardedTable, Share
 from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
+from earwitness.cli.inputs import STANDARD_INPUT
 from earwitness.subtitles.formats import WRITERS, write_subtitles
-from earwitness.subtitles.merging import merge_cues
+from earwitness.subtitles.merging import has_cues, merge_cues
 from earwitness.subtitles.sound_cues import CueLimits, sound_events
-from earwitness.tables import FORMATS
+from earwitness.tables import FORMATS, spelled
 
 DIALOGUES = (".srt", ".vtt")  # formats that sound cues can be merged into
 
@@ -74,7 +76,13 @@ class Table(Output):
         table.add_column("tags", style="dim")
         for c in self.rows:
             tags = ", ".join(f"{name} {probability:.2f}" for name, probability in c.tags)
-            cells = [c.source, f"{clock(c.start)}–{clock(c.end)}", c.text, f"{c.score:.2f}", tags]
+            cells = [
+                c.source,
+                f"{clock(c.start)}–{clock(c.end)}",
+                c.text,
+                f"{c.sureness} {c.score:.2f}",
+                tags,
+            ]
             table.add_row(*map(Text, cells))
         console.print(table)
 
@@ -95,7 +103,7 @@ class FileEach(Output):
         overwrite: bool = False,
     ) -> None:
         self._write, self.suffix, self.target = write, suffix, target
-        self.overwrite = overwrite or target is not None
+        self.overwrite = overwrite
 
     def path_for(self, path: str) -> Path:
         return self.target or Path(path).with_suffix(self.suffix)
@@ -104,6 +112,8 @@ class FileEach(Output):
         return self.path_for(path).is_file()
 
     def refuses(self, path: str) -> str | None:
+        if path == STANDARD_INPUT and self.target is None:
+            return f"standard input has no folder for a {self.suffix} beside it; name a file with --out"
         if self.has(path) and not self.overwrite:
             return f"{self.path_for(path)} is there already; --overwrite replaces it, --resume skips the file"
         return None
@@ -117,7 +127,8 @@ def sound_cue_writer(
 ) -> Callable[[list[Caption], Path], None]:
     """Writes `[dog barking]` cues to SRT or VTT, into the subtitles of `dialogue` if there are any.
 
-    tell: hears how many sounds found no place. Raises OutputError for a dialogue that cannot be read.
+    tell: called with what was placed and what found no place. Raises OutputError for a dialogue that cannot
+    be read or holds no cue.
     """
     if dialogue is not None and dialogue.suffix.lower() not in DIALOGUES:
         raise OutputError(f"--merge {dialogue}: sound cues go into .srt or .vtt")
@@ -125,13 +136,18 @@ def sound_cue_writer(
         lines = b"" if dialogue is None else dialogue.read_bytes()
     except OSError as error:
         raise OutputError(f"--merge {dialogue}: {error.strerror}") from None
+    if dialogue is not None and not has_cues(lines, dialogue.suffix.lower()):
+        raise OutputError(f"--merge {dialogue}: holds no subtitle cue (HH:MM:SS,mmm --> HH:MM:SS,mmm)")
 
     def write(captions: list[Caption], path: Path) -> None:
         merged = merge_cues(lines, sound_events(captions), path.suffix.lower(), limits)
         with atomic_write(path) as file:
             file.write(merged.data)
+        known = f", {len(merged.known)} are described already" if merged.known else ""
         lost = f", {len(merged.left_out)} found no place" if merged.left_out else ""
-        tell(f"{path}: {len(merged.placed)} sound cues{lost}.")
+        tell(f"{path}: {len(merged.placed)} sound cues{known}{lost}.")
+        for event in merged.left_out:
+            tell(f"  no place for {event.text} at {clock(event.start)}")
 
     return write
 
@@ -140,7 +156,13 @@ def file_output(out: Path, files: Sequence[str], write: Callable[[list[Caption],
     """One file's captions at OUT."""
     if len(files) > 1:
         raise OutputError(f"{out} can hold one file's captions, not {len(files)}; --srt and --vtt write each")
-    return FileEach(write, "", target=out)
+    return FileEach(write, "", target=out, overwrite=True)
+
+
+def _check_new(path: Path | None, option: str, *, resume: bool, overwrite: bool) -> None:
+    """OutputError for a file that is there, unless it is to be resumed or replaced."""
+    if path is not None and path.exists() and not (resume or overwrite):
+        raise OutputError(f"{option} {path} is there already: --overwrite replaces it, --resume adds to it")
 
 
 def choose_outputs(
@@ -157,10 +179,14 @@ def choose_outputs(
     overwrite: bool,
     corrected: bool,
     share: Share,
+    ids: Mapping[str, str],
     tell: Callable[[str], object],
 ) -> list[Output]:
     """What the options ask for; the printed table if they name nothing. Raises OutputError, ValueError."""
     suffix = "" if out is None else out.suffix.lower()
+    if share.world == 1:  # else another process of the same job may have written it
+        _check_new(out, "--out", resume=resume, overwrite=overwrite)
+        _check_new(plot, "--plot", resume=resume, overwrite=overwrite)
     if merge is not None and suffix != merge.suffix.lower():
         raise OutputError(f"--merge {merge} needs --out with a name that ends in {merge.suffix} as well")
     cues = sound_cue_writer(merge, limits, tell) if sdh or merge is not None else write_subtitles
@@ -170,7 +196,7 @@ def choose_outputs(
     elif out is not None and suffix in WRITERS:
         outputs.append(file_output(out, files, write_subtitles))
     elif out is not None and suffix in FORMATS:
-        outputs.append(RowFile(out, model, resume=resume, corrected=corrected, share=share))
+        outputs.append(RowFile(out, model, resume=resume, corrected=corrected, share=share, ids=ids))
     elif out is not None:
         raise OutputError(f"--out {out}: choose a name that ends in {', '.join((*FORMATS, *WRITERS))}")
     if plot is not None:
@@ -180,6 +206,11 @@ def choose_outputs(
             raise OutputError(f"--plot {plot}: choose a name that ends in {', '.join(PICTURES)}")
         outputs.append(file_output(plot, files, plot_timeline))
     return outputs or [Table()]
+
+
+def printable(text: str) -> str:
+    """A name or message on one line of a terminal: control characters and undecodable bytes as escapes."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], spelled(text))
 
 
 def clock(seconds: float) -> str:

@@ -125,35 +125,36 @@ def _headerless(name: str, format: str, kind: str) -> str:
     )
 
 
-def _open_file(source: Any, name: str) -> Any:
-    if isinstance(source, bytes | bytearray | memoryview):
-        if len(source) == 0:
+def _open_file(media: Any, name: str) -> Any:
+    if isinstance(media, bytes | bytearray | memoryview):
+        if len(media) == 0:
             raise MediaError(name, "is empty (0 bytes)")
-        return io.BytesIO(source)
-    if hasattr(source, "read"):
-        return source
-    if not isinstance(source, str | os.PathLike):
-        raise MediaError(name, f"cannot read sound from a {type(source).__name__}")
-    if "://" in name[:16]:
+        return io.BytesIO(media)
+    if hasattr(media, "read"):
+        return media
+    if not isinstance(media, str | os.PathLike):
+        raise MediaError(name, f"cannot read sound from a {type(media).__name__}")
+    path = os.fsdecode(media)
+    if "://" in path[:16]:
         raise MediaError(name, "addresses are not fetched; download the file and pass its path")
     try:
-        _check_path(Path(name))
-        return Path(name).open("rb")
+        _check_path(Path(path), name)
+        return Path(path).open("rb")
     except MediaError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise MediaError(name, f"cannot be opened ({_short(error)})") from error
 
 
-def _check_path(path: Path) -> None:
+def _check_path(path: Path, name: str) -> None:
     if path.is_dir():
-        raise MediaError(str(path), "is a folder; pass the files in it (find_media lists them)")
+        raise MediaError(name, "is a folder; pass the files in it (find_media lists them)")
     if not path.exists():
-        raise MediaError(str(path), "no such file")
+        raise MediaError(name, "no such file")
     if not path.is_file():  # a pipe would be waited for, a device never ends
-        raise MediaError(str(path), "is not a regular file")
+        raise MediaError(name, "is not a regular file")
     if path.stat().st_size == 0:
-        raise MediaError(str(path), "is empty (0 bytes)")
+        raise MediaError(name, "is empty (0 bytes)")
 
 
 def _refuse_reference(url: str, flags: int, options: dict) -> NoReturn:

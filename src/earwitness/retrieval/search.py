@@ -1,6 +1,7 @@
 """Search: which stretches of which recordings answer a query in words.
 
     search_table("dog barking far away", Path("captions.jsonl"), 10)  # by the words of captions and tags
+    search_meaning("motorbike", Path("captions.jsonl"), 10, embed)  # by what the captions mean
     search_store("dog barking far away", CaptionDatastore.load("store"), 10)  # by what they mean
 
 A store's clips are named by path and time where they are stretches of recordings, as a media fragment of W3C
@@ -9,10 +10,13 @@ is: "film.mp4#t=12.5,20".
 
 from __future__ import annotations
 
+import heapq
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +38,7 @@ log = logging.getLogger("earwitness")
 FRAGMENT = re.compile(r"(.*)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.S)
 RATE = 48_000  # Hz, at which CLAP listens
 PART = 64  # sounds embedded between two savings
+ROWS = 512  # captions embedded at once
 
 
 class Found(NamedTuple):
@@ -58,6 +63,23 @@ def search_table(query: str, path: Path, count: int) -> list[Found]:
     return [
         Found(r["path"], r["start"], r["end"], r["caption"], scores[i]) for i in ranked for r in [rows[i]]
     ]
+
+
+def search_meaning(
+    query: str, path: Path, count: int, embed: Callable[[Sequence[str]], NDArray[np.float32]]
+) -> list[Found]:
+    """The rows of a table whose captions are nearest to the query in meaning, each caption and place once.
+
+    embed: N texts -> unit vectors [N, D]. The table is read once and never held. Raises ValueError, OSError.
+    """
+    (wanted,) = embed([query])
+    nearest: list[tuple[float, int, Row]] = []
+    rows = enumerate(read_rows(path))
+    while part := list(islice(rows, ROWS)):
+        scores = embed([row["caption"] for _, row in part]) @ wanted
+        ranked = [(float(score), -number, row) for score, (number, row) in zip(scores, part)]
+        nearest = heapq.nlargest(count, [*nearest, *ranked], key=itemgetter(0, 1))
+    return [Found(r["path"], r["start"], r["end"], r["caption"], score) for score, _, r in nearest]
 
 
 def search_store(query: str, store: CaptionDatastore, count: int) -> list[Found]:
