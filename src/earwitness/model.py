@@ -18,7 +18,7 @@ from earwitness.embeds import Embeds
 from earwitness.features import without_offset
 from earwitness.fusion.concat import AudioOnly
 
-TAG_JITTER = 1.0  # standard deviation of a tag's logit in a training prompt
+TAG_JITTER = 0.3  # standard deviation of a tag's logit in a training prompt
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 

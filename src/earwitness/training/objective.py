@@ -148,14 +148,14 @@ class LabelsTask(Task):
         self, model: AudioCaptioningModel, weights: Losses, reward: RetrievalReward | None = None
     ) -> None:
         super().__init__(model)
-        self.model, self.weights, self.reward = model, weights, reward
+        self.captioner, self.weights, self.reward = model, weights, reward
         self.freeze(*(part for name, part in model.named_children() if name != "language_model"))
 
     def forward(self, tags: Tensor, ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
         """tags: probabilities [B, tags]. ids, mask: caption tokens [B, L]."""
-        language_model, weights = self.model.language_model, self.weights
+        language_model, weights = self.captioner.language_model, self.weights
         no_audio = Embeds.full(language_model.token_table.new_zeros(len(ids), 0, language_model.dim))
-        prefix = self.model.prompt.build(language_model, no_audio, tags=self.model.prompt_tags(tags))
+        prefix = self.captioner.prompt.build(language_model, no_audio, tags=self.captioner.prompt_tags(tags))
         logits = language_model.logits(prefix, ids, mask)
         caption = caption_cross_entropy(logits, ids, mask, label_smoothing=weights.label_smoothing)
         losses = {"caption": share(mask.sum()) * caption}
