@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 BENCHMARKS = {
     "mini": "the embedded default: clips a second, latency, start, memory, an hour of sound",
+    "runtime": "ONNX Runtime against torch: equal captions, and the time of both",
     "front_end": "decoding, resampling, log-mel and CED against a plain implementation",
     "captioning": "the embedded default from file to caption: where the time goes",
     "growth": "cost of 1, 10 and 100 times the clips, and of 10, 60 and 600 s",

@@ -24,7 +24,7 @@ class Watched:
     """A captioner with a stopwatch on each stage."""
 
     def __init__(self, captioner: Captioner) -> None:
-        model = captioner.model
+        model = captioner.model.network  # type: ignore[attr-defined]
         language_model = model.language_model
         self.captioner = captioner
         self.clock = fair_clock()
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    watched = Watched(Captioner.from_pretrained(options.model))
+    watched = Watched(Captioner.from_pretrained(options.model, runtime="torch"))
     files = list(find_media(EXAMPLES))
     begin = watched.clock()
     seconds = sum(load_audio(file, 16_000).duration for file in files)

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 RESULTS = Path(__file__).with_name("results")
-PACKAGES = ("earwitness", "torch", "transformers", "av", "numpy")
+PACKAGES = ("earwitness", "onnxruntime", "torch", "transformers", "av", "numpy")
 
 
 class Row(NamedTuple):

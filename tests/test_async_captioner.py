@@ -14,13 +14,14 @@ import pytest
 import soundfile
 
 from earwitness import AsyncCaptioner, Captioner, MediaError
+from earwitness.runtime import TorchModel
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def captioner(tiny_model):
-    return Captioner(tiny_model, "tiny <one>")
+    return Captioner(TorchModel(tiny_model), "tiny <one>")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_progress_of_a_list_a_stream_and_a_timeline(captioner, clips):
 
 
 def test_notebooks_show_what_the_captioner_is_and_its_last_caption(tiny_model, clips, tmp_path):
-    captioner = Captioner(tiny_model, "tiny <one>")
+    captioner = Captioner(TorchModel(tiny_model), "tiny <one>")
     assert "tiny &lt;one&gt;" in captioner._repr_html_() and "<audio" not in captioner._repr_html_()
     for name, clip in zip("ab", clips):
         soundfile.write(tmp_path / f"{name}.wav", clip, RATE)
@@ -113,7 +114,7 @@ import earwitness.captioner
 def threads():
     return len(os.listdir("/proc/self/task"))
 
-before, captioner = threads(), earwitness.captioner.Captioner.from_pretrained()
+before, captioner = threads(), earwitness.captioner.Captioner.from_pretrained(runtime="torch")
 for _ in range(50):
     if threads() == before:
         break

@@ -16,6 +16,7 @@ import torch
 
 from earwitness.captioner import SORTED_BATCHES, Captioner
 from earwitness.media import reading as media
+from earwitness.runtime import TorchModel
 from earwitness.weights.copying import CheckpointError
 
 RATE = 16_000
@@ -24,7 +25,7 @@ FAST = {"max_new_tokens": 8}  # random weights hardly ever end a caption by them
 
 @pytest.fixture(scope="module")
 def captioner(tiny_model) -> Captioner:
-    return Captioner(tiny_model, "tiny")
+    return Captioner(TorchModel(tiny_model), "tiny")
 
 
 def sound(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray:
@@ -65,7 +66,8 @@ def test_batch_of_ragged_clips_equals_each_clip_alone(captioner, clips, alone, b
 
 def test_score_and_tags_are_the_models(captioner, clips):
     waveform = torch.from_numpy(clips[0])[None]
-    decoded = captioner.model.caption({"waveforms": waveform, "lengths": torch.tensor([len(clips[0])])})
+    network = captioner.model.network
+    decoded = network.caption({"waveforms": waveform, "lengths": torch.tensor([len(clips[0])])})
     caption = captioner(clips[0])
     assert caption.text == decoded.texts[0]
     assert caption.score == pytest.approx(math.exp(decoded.scores[0]), abs=1e-6)
@@ -102,7 +104,7 @@ def test_beams_are_compared_as_the_model_says_unless_asked_otherwise(
 def test_a_search_has_as_many_beams_as_the_model_names_unless_told(captioner, clips, monkeypatch):
     three = captioner(clips[2], beams=3, **FAST)
     assert captioner(clips[2], **FAST) == captioner(clips[2], beams=None, **FAST) == three
-    monkeypatch.setattr(captioner.model.search, "beams", 1)
+    monkeypatch.setattr(captioner.model.network.search, "beams", 1)
     greedy = captioner(clips[2], **FAST)
     assert greedy == captioner(clips[2], beams=1, **FAST) != three
     assert captioner(clips[2], beams=3, **FAST) == three
@@ -175,15 +177,15 @@ def test_save_and_load_gives_the_same_captions(captioner, clips, tmp_path):
 
 def test_language_model_takes_another_precision(tiny_checkpoint, captioner, clips):
     half = Captioner.from_pretrained(tiny_checkpoint, device="cpu", dtype="bfloat16")
-    assert half.model.language_model.token_table.dtype == torch.bfloat16
-    assert next(half.model.encoder.parameters()).dtype == torch.float32
+    assert half.model.network.language_model.token_table.dtype == torch.bfloat16
+    assert next(half.model.network.encoder.parameters()).dtype == torch.float32
     assert half(clips[0], **FAST).score == pytest.approx(captioner(clips[0], **FAST).score, abs=0.1)
     with pytest.raises(ValueError, match="unknown dtype 'float17'"):
         Captioner.from_pretrained(tiny_checkpoint, dtype="float17")
 
 
 def test_missing_default_model_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr("earwitness.captioner.DEFAULT", tmp_path)
+    monkeypatch.setattr("earwitness.loading.DEFAULT", tmp_path)
     with pytest.raises(CheckpointError, match="lacks the default model"):
         Captioner.from_pretrained()
 

@@ -22,6 +22,7 @@ from earwitness.encoders.frames import prepare_frames
 from earwitness.media import reading as media
 from earwitness.optional_parts import build_corrector, build_reranker
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
+from earwitness.runtime import TorchModel
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "systems")]
 from test_presets import build, tiny
@@ -77,7 +78,7 @@ def same(a: Any, b: Any) -> bool:
 
 def test_everything_at_once_a_clip_alone_equals_the_clip_in_a_batch(model, config, store):
     captioner = Captioner(
-        model,
+        TorchModel(model),
         datastore=store,
         reranker=build_reranker(config.rerank, datastore=store),
         corrector=build_corrector(config.correction),
@@ -93,7 +94,7 @@ def test_everything_at_once_a_clip_alone_equals_the_clip_in_a_batch(model, confi
 
 
 def test_pictures_reach_the_model_as_its_rate_and_size_ask(model):
-    captioner = Captioner(model)
+    captioner = Captioner(TorchModel(model))
     source = film(list(range(0, 200, 10)))
     audio = media.load_audio(source, RATE)
     pictures, times = media.sample_frames(source, 2.0, 0.0, audio.duration, 32)
@@ -113,7 +114,7 @@ def test_pictures_reach_the_model_as_its_rate_and_size_ask(model):
 
 
 def test_a_video_may_be_bytes_a_file_or_a_file_object(model, tmp_path):
-    captioner, data = Captioner(model), film([10, 250] * 10)
+    captioner, data = Captioner(TorchModel(model)), film([10, 250] * 10)
     (tmp_path / "film.mp4").write_bytes(data)
     with (tmp_path / "film.mp4").open("rb") as file:
         captions = captioner([data, tmp_path / "film.mp4", file, io.BytesIO(data)], **FAST)
@@ -130,7 +131,7 @@ def test_a_video_may_be_bytes_a_file_or_a_file_object(model, tmp_path):
 def test_each_window_shows_its_own_pictures_and_the_sound_outlasts_them(model, caplog):
     """Dark, then bright, then no pictures at all; the sound goes on."""
     source = mux("mp4", np.tile(tones(1.0, 44_100), 3), 44_100, levels=[0] * 10 + [250] * 10)
-    captioner = Captioner(model)
+    captioner = Captioner(TorchModel(model))
     with caplog.at_level(logging.WARNING, "earwitness"):
         dark, bright, blind = captioner.timeline(source, window=1.0, **FAST)
     assert len({round(c.score, 4) for c in (dark, bright, blind)}) == 3
@@ -139,7 +140,7 @@ def test_each_window_shows_its_own_pictures_and_the_sound_outlasts_them(model, c
 
 def test_a_model_that_only_watches_refuses_a_sound(config):
     data = config.model_dump() | {"fusion": {"kind": "visual_only"}}
-    captioner = Captioner(build(ModelConfig.model_validate(data)))
+    captioner = Captioner(TorchModel(build(ModelConfig.model_validate(data))))
     refused = []
     captions = captioner(clips()[:2], on_error=lambda source, error: refused.append(str(error)), **FAST)
     assert captions[0] is not None and captions[1] is None
@@ -149,7 +150,7 @@ def test_a_model_that_only_watches_refuses_a_sound(config):
 def test_frame_features_of_no_video_are_refused(config):
     data = config.model_dump() | {"vision": {"kind": "cached", "dim": 20}}
     with pytest.raises(ValueError, match=r"frame features computed before \(vision.kind: cached\)"):
-        Captioner(build(ModelConfig.model_validate(data)))
+        Captioner(TorchModel(build(ModelConfig.model_validate(data))))
 
 
 def test_the_nearest_captions_are_shown_in_training_s_form(model, store, clap):
@@ -158,10 +159,10 @@ def test_the_nearest_captions_are_shown_in_training_s_form(model, store, clap):
     sound = {"waveforms": torch.from_numpy(noise)[None], "lengths": torch.tensor([len(noise)])}
     shown = [normalise_caption(found.caption) for found in nearest]
     expected = model.caption(sound, captions=[shown], **FAST)
-    caption = Captioner(model, datastore=store)(noise, **FAST)
+    caption = Captioner(TorchModel(model), datastore=store)(noise, **FAST)
     assert caption.text == expected.texts[0]
     assert caption.score == pytest.approx(expected.scores.exp().item(), abs=1e-6)
-    assert abs(caption.score - Captioner(model)(noise, **FAST).score) > 1e-4
+    assert abs(caption.score - Captioner(TorchModel(model))(noise, **FAST).score) > 1e-4
 
 
 def test_the_beam_nearest_to_the_sound_is_told_with_its_own_score(model, clap):
@@ -172,11 +173,11 @@ def test_the_beam_nearest_to_the_sound_is_told_with_its_own_score(model, clap):
     best = int(np.argmax(cosines))
     worst = Reranker(Opposite(clap))
     for reranker, beam in ((Reranker(clap), best), (worst, int(np.argmin(cosines)))):
-        caption = Captioner(model, reranker=reranker)(noise, beams=beams, **FAST)
+        caption = Captioner(TorchModel(model), reranker=reranker)(noise, beams=beams, **FAST)
         assert caption.text == found.texts[beam]
         assert caption.score == pytest.approx(found.scores[beam].exp().item(), abs=1e-6)
     with pytest.raises(ValueError, match="search with at least 2"):
-        Captioner(model, reranker=worst)(noise, beams=1)
+        Captioner(TorchModel(model), reranker=worst)(noise, beams=1)
 
 
 class Opposite:
@@ -193,7 +194,7 @@ class Opposite:
 def test_an_embedder_that_serves_twice_listens_once(model, store, clap):
     embedder = Opposite(clap)
     known = CaptionDatastore(store.captions, store.clip_ids, store.embeddings, embedder=embedder)
-    Captioner(model, datastore=known, reranker=Reranker(embedder))(clips()[3:], **FAST)
+    Captioner(TorchModel(model), datastore=known, reranker=Reranker(embedder))(clips()[3:], **FAST)
     assert embedder.heard == 2
 
 
@@ -208,8 +209,8 @@ def test_a_correction_stands_beside_what_was_said(model):
 
     sources = [clips()[1], clips()[3], tones(0.3, RATE)[0]]
     sources.sort(key=len)  # batches are sorted by length
-    plain = Captioner(model)(sources, **FAST)
-    told = Captioner(model, corrector=corrector)(sources, **FAST)
+    plain = Captioner(TorchModel(model))(sources, **FAST)
+    told = Captioner(TorchModel(model), corrector=corrector)(sources, **FAST)
     assert [c.text for c in told] == [plain[0].text, "a dog barks", plain[2].text]
     assert [c.uncorrected for c in told] == [None, plain[1].text, None]
     assert [c.score for c in told] == [c.score for c in plain]
@@ -219,4 +220,4 @@ def test_a_correction_stands_beside_what_was_said(model):
 
 def test_a_model_without_the_slot_refuses_a_datastore(tiny_model, store):
     with pytest.raises(ValueError, match="no prompt for retrieved captions"):
-        Captioner(tiny_model, datastore=store)
+        Captioner(TorchModel(tiny_model), datastore=store)

@@ -15,13 +15,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 
 # Lowest first. A place is a folder or a module of the package; it imports from lower levels only.
 LEVELS: list[list[str]] = [
+    ["extras"],
     "assets atomic_write devices embeds lazy optimal_transport prefetch presets version".split(),
     "attention config decoding features losses media".split(),
     "adapters captions data fusion metrics progress scenes weights".split(),
     "correction encoders model tables".split(),
+    ["runtime"],
     "clips retrieval subtitles".split(),
     "analysis build optional_parts segmentation".split(),
     ["checkpoints"],
+    ["loading"],
     "captioner training".split(),
     "archive async_captioner serving".split(),
     ["cli"],

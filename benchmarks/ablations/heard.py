@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.encoders.conv import ConvEncoder
 from earwitness.retrieval.datastore import CaptionDatastore
 from earwitness.scenes.bank import Bank

@@ -14,29 +14,26 @@ from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import torch
-
 from earwitness.captions import Caption, merge_neighbours, top_tags
-from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint, save_checkpoint
-from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip, sound_of, video_of
+from earwitness.clips import Clip, FrameSampler, OnError, clip_or_none, load_clip
 from earwitness.decoding.calibration import scoring
-from earwitness.decoding.language_model import normalise_caption
-from earwitness.devices import made_aside, resolve_device, torch_dtype
+from earwitness.decoding.words import normalise_caption
+from earwitness.loading import DEFAULT, Runtime, load_model
 from earwitness.media.containers import MediaError
-from earwitness.model import AudioCaptioningModel, Decoded
 from earwitness.prefetch import batches, map_ahead
 from earwitness.progress import Progress, seconds_declared, told
+from earwitness.runtime.protocol import CaptioningModel, Decoded
 from earwitness.segmentation import timeline_clips
-from earwitness.weights.copying import CheckpointError
 
 if TYPE_CHECKING:
+    import torch
+
     from earwitness.correction import Corrector
     from earwitness.decoding import Reranker
     from earwitness.retrieval import CaptionDatastore
 
-__all__ = ["Caption", "Captioner", "merge_neighbours"]
+__all__ = ["DEFAULT", "Caption", "Captioner", "merge_neighbours"]
 
-DEFAULT = Path(__file__).parent / "assets" / "mini"
 BATCH = 24  # clips at once: a tenth quicker than 16 on two cores, 32 is no quicker (docs/LOG.md)
 SORTED_BATCHES = 4  # batches that are sorted by length together
 
@@ -46,27 +43,26 @@ class Captioner:
 
     def __init__(
         self,
-        model: AudioCaptioningModel,
+        model: CaptioningModel,
         name: str = "",
         *,
         datastore: CaptionDatastore | None = None,
         reranker: Reranker | None = None,
         corrector: Corrector | None = None,
     ) -> None:
-        """model: put into eval mode. name: what its captions are signed with.
+        """model: `TorchModel` or `OnnxModel` of earwitness.runtime. name: what its captions are signed with.
 
         datastore: of its captions, those that are nearest to a clip's sound are shown to the model, which
         must have a prompt for them. reranker: chooses among the beams. corrector: rewrites what reads as
         faulty; `Caption.uncorrected` keeps what was said before.
         """
-        if datastore is not None and model.retrieval_prompt is None:
+        if datastore is not None and not model.retrieved_captions:
             raise ValueError("this model has no prompt for retrieved captions: leave the datastore out")
-        self.model, self.name = model.eval(), name
+        self.model, self.name = model, name
         self.datastore, self.reranker, self.corrector = datastore, reranker, corrector
-        self.sampler = FrameSampler.of(model)
-        self.sample_rate: int = model.encoder.sample_rate
-        self.max_seconds: float = model.config.max_seconds
-        self.score = scoring(model.config.decoding.calibration, model.tag_names)
+        self.sampler = FrameSampler.of(model.pictures)
+        self.sample_rate, self.max_seconds = model.sample_rate, model.max_seconds
+        self.score = scoring(model.calibration, model.tag_names)
         self.last: Caption | None = None  # that it gave
 
     @classmethod
@@ -75,34 +71,37 @@ class Captioner:
         name_or_path: str | Path | None = None,
         device: str = "auto",
         dtype: str | torch.dtype = "auto",
+        runtime: Runtime = "auto",
         **parts: Any,
     ) -> Captioner:
         """A checkpoint folder, a hub name, or None: the model that comes with the package.
 
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.
-        parts: datastore, reranker, corrector, as for `Captioner` itself. Raises CheckpointError or
-        ConfigError that says what is wrong with the checkpoint.
+        runtime: "onnx" (the built-in model and exported ones), "torch", or "auto": ONNX Runtime for such a
+        model on the CPU, else torch. parts: datastore, reranker, corrector, as for `Captioner` itself.
+        Raises CheckpointError or ConfigError that says what is wrong with the checkpoint, MissingExtra where
+        torch is needed and not installed.
         """
-        if name_or_path is None and not (DEFAULT / WEIGHTS).is_file():
-            raise CheckpointError(
-                f"this installation lacks the default model ({DEFAULT / WEIGHTS}): "
-                "install the package again, or name a checkpoint folder"
-            )
-        name, device = str(name_or_path or DEFAULT), resolve_device(device)
-        model = made_aside(lambda: load_checkpoint(name).to(device))
-        model.language_model.to(torch_dtype(dtype, model.device))
+        model = load_model(name_or_path, device, dtype, runtime)
         return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder that `from_pretrained` reads."""
-        save_checkpoint(self.model, folder)
+        from earwitness.checkpoints.folder import save_checkpoint
+
+        save_checkpoint(self._network(), folder)
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
         """Upload the checkpoint with its model card to the hub repository `name`; return its address."""
         from earwitness.checkpoints.export import push_to_hub
 
-        return push_to_hub(self.model, name, private=private)
+        return push_to_hub(self._network(), name, private=private)
+
+    def _network(self) -> Any:
+        if not hasattr(self.model, "network"):
+            raise ValueError("an exported model has no network to save: load it with runtime='torch'")
+        return self.model.network
 
     @overload
     def __call__(
@@ -219,11 +218,12 @@ class Captioner:
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
         """Listen, watch, look up -> search -> choose -> correct."""
         if decoding.get("beams") is None:
-            decoding = decoding | {"beams": self.model.search.beams}
+            decoding = decoding | {"beams": self.model.beams}
         vectors = self._embed(clips)  # [B, D] of each embedder
+        watched = any(clip.frames is not None for clip in clips)
         decoded = self.model.caption(
-            sound_of(clips, self.model.device),
-            video=video_of(clips, self.model.device),
+            [clip.waveform for clip in clips],
+            frames=[clip.frames for clip in clips] if watched else None,
             captions=self._similar(vectors),
             **(self.reranker.searching(decoding) if self.reranker else decoding),
         )
@@ -243,12 +243,12 @@ class Captioner:
         """The datastore's captions nearest to each clip, in the form in which training showed them."""
         if self.datastore is None:
             return None
-        found = self.datastore.retrieve(vectors[self.datastore.embedder], self.model.config.retrieval.count)
+        found = self.datastore.retrieve(vectors[self.datastore.embedder], self.model.retrieved_captions)
         return [[normalise_caption(similar.caption) for similar in own] for own in found]
 
     def _best(self, decoded: Decoded, vectors: dict[Any, Any]) -> tuple[list[str], list[float]]:
         """Each clip's caption and the mean log-probability of its tokens."""
-        texts, scores = decoded.texts, decoded.scores.float()
+        texts, scores = decoded.texts, decoded.scores
         if self.reranker is not None:
             rows = self.reranker(vectors[self.reranker.embedder], texts, scores.tolist())
             texts, scores = [texts[row] for row in rows], scores[rows]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from earwitness.captions import Caption
-from earwitness.encoders.frames import prepare_frames
 from earwitness.media import reading as media
 from earwitness.media.source import Source, is_array, media_of, name_of
-from earwitness.model import AudioCaptioningModel
+from earwitness.runtime.protocol import Pictures
 
 log = logging.getLogger("earwitness")
 
@@ -58,17 +54,9 @@ class FrameSampler:
     required: bool = False
 
     @classmethod
-    def of(cls, model: AudioCaptioningModel) -> FrameSampler | None:
-        """The pictures that a model watches; None if it watches none."""
-        if model.vision is None:
-            return None
-        if not hasattr(model.vision, "image_size"):
-            raise ValueError(
-                "this model watches frame features computed before (vision.kind: cached), which no video "
-                "holds: in its config.json name the tower that computed them (vision.kind: clip)"
-            )
-        required = model.config.fusion.kind == "visual_only"
-        return cls(model.config.vision.frames_per_second, model.vision.image_size, required)
+    def of(cls, pictures: Pictures | None) -> FrameSampler | None:
+        """The sampler of what a model watches; None if it watches nothing."""
+        return None if pictures is None else cls(*pictures)
 
     def __call__(self, source: Any, clip: Clip) -> Clip:
         """The clip with the pictures that `source` shows in its stretch."""
@@ -114,24 +102,6 @@ def clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnErro
         raise outcome
     on_error(source, outcome)
     return None
-
-
-def sound_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
-    """What the model listens to: {"waveforms": float32 [B, S], "lengths": [B]}."""
-    waveforms = [torch.from_numpy(clip.waveform) for clip in clips]
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    return {"waveforms": pad_sequence(waveforms, True).to(device), "lengths": lengths.to(device)}
-
-
-def video_of(clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor] | None:
-    """What it watches: {"frames": [B, N, 3, size, size], "counts": [B]}; None if no clip shows anything."""
-    shown = [clip.frames for clip in clips if clip.frames is not None]
-    if not shown:
-        return None
-    pictures = [torch.from_numpy(shown[0][:0] if clip.frames is None else clip.frames) for clip in clips]
-    counts = torch.tensor([len(frames) for frames in pictures])
-    frames = prepare_frames(pad_sequence(pictures, True).to(device), size=shown[0].shape[-2])
-    return {"frames": frames, "counts": counts.to(device)}
 
 
 def reopenable(source: Any, sampler: FrameSampler | None) -> Any:

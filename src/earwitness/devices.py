@@ -6,9 +6,12 @@ import ctypes
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -16,12 +19,32 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's mallopt
 
 
 def resolve_device(device: str) -> str:
-    """ "auto": the GPU if there is one."""
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    """ "auto": the GPU if there is one that torch can use, else "cpu"."""
+    if device != "auto":
+        return device
+    if find_spec("torch") is None or not gpu_driver_present():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def gpu_driver_present() -> bool:
+    """Whether the driver of a GPU is there, found out in milliseconds: importing torch takes seconds."""
+    if Path("/dev/kfd").exists():  # AMD's
+        return True
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def torch_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     """A dtype or its name; "auto": bfloat16 on a GPU, float32 elsewhere. Raises ValueError for another."""
+    import torch
+
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from earwitness.extras import explained
+
 
 def lazy_exports(
     package: str, homes: Mapping[str, str]
@@ -21,7 +23,10 @@ def lazy_exports(
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        except ModuleNotFoundError as error:
+            raise explained(error) from None
         setattr(sys.modules[package], name, value)
         return value
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from earwitness.config.decoding import CorrectionConfig, RerankConfig
 from earwitness.correction import Corrector, ErrorDetector
-from earwitness.decoding.language_model import normalise_caption
 from earwitness.decoding.rerank import Reranker
+from earwitness.decoding.words import normalise_caption
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 from earwitness.weights import sources
 

@@ -13,14 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable, sound_of
+from earwitness.clips import SILENCE, Clip, FrameSampler, reopenable
 from earwitness.media import reading as media
 from earwitness.media.source import name_of
-from earwitness.model import AudioCaptioningModel
 from earwitness.prefetch import batches, draw_ahead
+from earwitness.runtime.protocol import CaptioningModel
 
 STEP = 0.16  # s, one token of the built-in encoder
 SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
@@ -38,7 +37,7 @@ TagTrack = Callable[[Sequence[Clip]], list[Array]]
 
 def timeline_clips(
     source: Any,
-    model: AudioCaptioningModel,
+    model: CaptioningModel,
     window: float,
     hop: float | None,
     sampler: FrameSampler | None,
@@ -51,7 +50,7 @@ def timeline_clips(
     that has no tags in time the windows themselves are the clips, and hop is by default one window.
     Raises ValueError at once, MediaError as clips are drawn.
     """
-    rate, track = model.encoder.sample_rate, tag_track_of(model)
+    rate, track = model.sample_rate, tag_track_of(model)
     name, source = name_of(source), reopenable(source, sampler)
     if hop is None and track:
         hop = (1 - OVERLAP) * window
@@ -62,18 +61,11 @@ def timeline_clips(
     return (sampler(source, clip) for clip in clips) if sampler else clips
 
 
-def tag_track_of(model: AudioCaptioningModel) -> TagTrack | None:
-    """What tells the tags of every moment, if the encoder can."""
-    if not hasattr(model.encoder, "tag_logits"):
+def tag_track_of(model: CaptioningModel) -> TagTrack | None:
+    """What gives the tags of every moment, if the model can."""
+    if not model.tags_over_time:
         return None
-
-    @torch.inference_mode()
-    def track(clips: Sequence[Clip]) -> list[Array]:
-        h_a = model.listen(sound_of(clips, model.device))
-        logits = model.encoder.tag_logits(h_a).float().cpu()
-        return [row[mask].numpy() for row, mask in zip(logits, h_a.mask.cpu())]
-
-    return track
+    return lambda clips: model.tag_logits([clip.waveform for clip in clips])
 
 
 def event_clips(

@@ -16,6 +16,7 @@ from earwitness.captioner import Captioner
 from earwitness.checkpoints.export import merge_lora, push_to_hub, save_merged, save_peft
 from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint
 from earwitness.config.model import ModelConfig
+from earwitness.runtime import TorchModel
 from earwitness.weights.copying import CheckpointError
 
 LORA = {"tune": "lora", "lora": {"r": 2, "alpha": 8, "dropout": 0.0}}
@@ -101,7 +102,7 @@ def test_the_hub_gets_the_whole_checkpoint_with_its_card(model, tmp_path, monkey
 
     hub = SimpleNamespace(create_repo=lambda name, **_: f"https://hub/{name}", upload_folder=upload_folder)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
-    assert Captioner(model).push_to_hub("someone/lamb") == "https://hub/someone/lamb"
+    assert Captioner(TorchModel(model)).push_to_hub("someone/lamb") == "https://hub/someone/lamb"
     there = tmp_path / "hub" / "someone" / "lamb"
     assert (there / "README.md").read_text() == "# a card\n"
     assert torch.equal(logits(load_checkpoint(there)), logits(model))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from earwitness.captioner import DEFAULT
 from earwitness.config.model import ModelConfig
+from earwitness.loading import DEFAULT
 
 MODEL = {
     "encoder": {"kind": "conv", "tags": ["dog"]},

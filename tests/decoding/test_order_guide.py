@@ -3,7 +3,8 @@
 import torch
 
 from earwitness.decoding.guides import Encoded
-from earwitness.decoding.order_guide import ORDER_WORDS, OrderGuide, in_order
+from earwitness.decoding.order_guide import OrderGuide, in_order
+from earwitness.decoding.words import ORDER_WORDS
 from earwitness.embeds import Embeds
 
 FULL = torch.ones(1, 8, dtype=torch.bool)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from earwitness.decoding import RepetitionPenalty
-from earwitness.decoding.repetition_penalty import word_forms
+from earwitness.decoding.words import word_forms
 
 WORDS = ["Ġbell", "Ġrings", "Ġringing", "Ġring", "ing", "Ġand", "▁bells", "Ġa", "Ġwhile", "Ġdogs", "Ġare"]
 
@@ -24,7 +24,7 @@ def said_words() -> RepetitionPenalty:
 
 
 def test_forms_share_a_stem_and_parts_of_words_have_none() -> None:
-    forms = word_forms(Vocabulary(), len(WORDS))  # type: ignore[arg-type]
+    forms = word_forms(Vocabulary().get_vocab(), len(WORDS))
     assert forms == {"bell": [0, 6], "ring": [1, 2, 3], "and": [5], "whil": [8], "dog": [9], "are": [10]}
 
 

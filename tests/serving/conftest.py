@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from earwitness.captioner import Captioner
+from earwitness.runtime import TorchModel
 from earwitness.serving.app import create_app
 from earwitness.serving.limits import Limits
 from earwitness.serving.server import server
@@ -133,19 +134,20 @@ def wav(waveform: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="session")
 def captioner(tiny_model) -> Captioner:
-    return Captioner(tiny_model, "tiny")
+    return Captioner(TorchModel(tiny_model), "tiny")
 
 
 @pytest.fixture
 def slow_listening(captioner, monkeypatch) -> None:
     """Half a second a batch, however fast the machine: for tests of what happens meanwhile."""
-    listen = captioner.model.listen
+    network = captioner.model.network
+    listen = network.listen
 
     def slow(sound):
         time.sleep(0.5)
         return listen(sound)
 
-    monkeypatch.setattr(captioner.model, "listen", slow)
+    monkeypatch.setattr(network, "listen", slow)
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+import numpy as np
 import pytest
-import torch
 
-from earwitness.clips import Clip, sound_of
+from earwitness.clips import Clip
 from earwitness.serving.metrics import Metrics
 from earwitness.serving.shared_model import Abandoned, SharedModel
 
 from .conftest import RATE, noise
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -37,35 +35,13 @@ def test_captions_in_common_batches_are_those_of_each_clip_alone(captioner, clip
     assert metrics.batch_clips.sum == 2 * len(clips) and sum(metrics.batch_clips.counts) < 2 * len(clips)
 
 
-def test_the_model_keeps_its_cores_whatever_other_threads_set(captioner, clips, monkeypatch) -> None:
-    cores, listen = [], captioner.model.listen
-
-    def counting(sound):
-        cores.append(torch.get_num_threads())
-        return listen(sound)
-
-    monkeypatch.setattr(captioner.model, "listen", counting)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with (
-            SharedModel(captioner.model, 4, Metrics()) as shared,
-            ThreadPoolExecutor(1, "", torch.set_num_threads, (1,)) as threads,
-        ):
-            threads.submit(shared.listen, sound_of(clips, CPU)).result()
-    finally:
-        torch.set_num_threads(before)
-    assert set(cores) == {3}
-
-
-def test_listening_is_the_models(captioner, clips) -> None:
-    sound = sound_of(clips, CPU)
-    with torch.inference_mode():
-        expected = captioner.model.listen(sound)
+def test_tags_are_the_models(captioner, clips) -> None:
+    sounds = [clip.waveform for clip in clips]
     with SharedModel(captioner.model, 3, Metrics()) as shared:  # three batches, joined
-        heard = shared.listen(sound)
-    assert torch.equal(heard.mask, expected.mask)
-    assert torch.allclose(heard.values[heard.mask], expected.values[expected.mask], atol=1e-5)
+        over_time, whole = shared.tag_logits(sounds), shared.tag_probabilities(sounds)
+    for found, expected in zip(over_time, captioner.model.tag_logits(sounds), strict=True):
+        assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
+    assert np.allclose(whole, captioner.model.tag_probabilities(sounds), atol=1e-5)
 
 
 def test_a_timeline_is_the_captioners(captioner) -> None:

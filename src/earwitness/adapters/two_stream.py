@@ -38,7 +38,7 @@ class QueryAttention(nn.Module):
         q = self._split(self.to_q(self.queries)[None])  # [1, H, Q, D/H]
         k, v = self._split(self.to_k(values)), self._split(self.to_v(values))  # [B, H, N, D/H]
         read = F.scaled_dot_product_attention(
-            q.expand(len(k), -1, -1, -1), k, v, attn_mask=seen[:, None, None, :]
+            q.expand(k.shape[0], -1, -1, -1), k, v, attn_mask=seen[:, None, None, :]
         )
         return self.norm(read.transpose(1, 2).flatten(2) + self.queries)  # [B, Q, D]
 
@@ -92,6 +92,10 @@ class TemporalEncoder(nn.Module):
         hidden, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=mask.shape[1])
         return Embeds(hidden, mask)
 
+    def encode_whole(self, tokens: Tensor) -> Tensor:
+        """The same of clips without padding: [B, N, dim] -> [B, N, dim]."""
+        return self.gru(self.convolutions(tokens))[0]
+
 
 class TwoStreamAdapter(nn.Module):
     """Audio tokens h_a -> audio embeddings z_a through a semantic and a temporal stream (LAMB, Eq. 1-4).
@@ -124,7 +128,14 @@ class TwoStreamAdapter(nn.Module):
         self.projection = nn.Linear(dim, dim_llm)
 
     def forward(self, x: Embeds) -> Embeds:
+        return self._fused(x, self.temporal_encoder(x))
+
+    def adapt_whole(self, x: Embeds) -> Embeds:
+        """The same of clips without padding, without packing, which ONNX does not know."""
+        return self._fused(x, Embeds.full(self.temporal_encoder.encode_whole(x.values)))
+
+    def _fused(self, x: Embeds, in_time: Embeds) -> Embeds:
         h_s = self.semantic(x)  # [B, N_s, D]
-        h_t = self.temporal(self.temporal_encoder(x))  # [B, N_t, D]
+        h_t = self.temporal(in_time)  # [B, N_t, D]
         h_g = self.fusion(Embeds.full(torch.cat([h_s, h_t], 1)))  # [B, N_g, D]
         return Embeds.full(self.projection(h_g))  # [B, N_g, D_llm]

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earwitness.clips import Clip, FrameSampler, sound_of, video_of
+from earwitness.clips import Clip, FrameSampler
 from earwitness.data.manifest import Row
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.losses.modality_gap import centre_gap, modality_gap
 from earwitness.media.reading import load_audio
 from earwitness.model import AudioCaptioningModel
+from earwitness.runtime.torch_model import TorchModel, sound_of, video_of
 
 COLOURS = {"sound": "#1f77b4", "captions": "#d62728"}
 
@@ -41,14 +42,14 @@ def embed_pairs(
 
     A clip longer than the model hears at once is heard from its beginning. Raises MediaError.
     """
-    sampler = FrameSampler.of(model)
+    sampler = FrameSampler.of(TorchModel(model).pictures)
     audio, text = [], []
     kept: dict[str, NDArray[np.float32]] = {}
     left = iter(rows)
     while part := list(islice(left, batch_size)):
         clips = [_clip(row, model, sampler) for row in part]
-        h_a = model.listen(sound_of(clips, model.device))
-        video = video_of(clips, model.device) if sampler else None
+        h_a = model.listen(sound_of([clip.waveform for clip in clips], model.device))
+        video = video_of([clip.frames for clip in clips], model.device) if sampler else None
         h, match = model.fuse(h_a, model.watch(video, h_a))
         ids, mask = model.language_model.encode_captions([normalise_caption(r.captions[0]) for r in part])
         audio.append(model.adapter(h).mean().float().cpu())

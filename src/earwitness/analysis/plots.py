@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
-from earwitness.features import HOP, N_MELS, SAMPLE_RATE, log_mel
 from earwitness.media.reading import windows
+from earwitness.runtime.spectrogram import HOP, N_MELS, SAMPLE_RATE, log_mel
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,7 +64,7 @@ def _spectrogram(source: str) -> tuple[NDArray[np.float32], float]:
     columns: list[NDArray[np.float32]] = []
     step, seconds = 1, 0.0  # frames a column
     for window in windows(source, WINDOW):
-        mel = log_mel(torch.from_numpy(window.waveform)[None])[0].numpy()
+        mel = log_mel(window.waveform)
         columns += _pooled(mel[:, : max(1, len(window.waveform) // HOP)], step)
         seconds = window.end
         while len(columns) > COLUMNS:

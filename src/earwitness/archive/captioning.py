@@ -91,7 +91,7 @@ def caption_on_ray(
         import ray.data
     except ImportError:
         raise ValueError("--engine ray needs Ray: pip install earwitness[ray]") from None
-    import torch
+    from earwitness.devices import resolve_device
 
     report = progress or (lambda done, heard: None)
     blocks = max(1, min(len(files), max(4 * workers, len(files) // (4 * RAY_BATCH))))
@@ -100,7 +100,7 @@ def caption_on_ray(
         fn_constructor_args=(load, options),
         batch_size=RAY_BATCH,
         concurrency=workers,
-        num_gpus=1 if torch.cuda.is_available() else 0,
+        num_gpus=1 if resolve_device("auto") == "cuda" else 0,
     )
     for number, each in enumerate(found.iter_rows()):
         outcome = _from_json(each["path"], each["outcome"])

@@ -99,6 +99,10 @@ def caption(
     dtype: Annotated[
         str, typer.Option(help="Of the language model: auto, float32, bfloat16, float16.")
     ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "onnx", "torch"],
+        typer.Option(help="auto: ONNX Runtime for the built-in and exported models on the CPU, else torch."),
+    ] = "auto",
 ) -> None:
     """Say in words what is heard in sounds and videos.
 
@@ -149,6 +153,7 @@ def caption(
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
         todo = _permitted(fresh, outputs, failures)
         parts: dict[str, Any] = {"frames": frames, "retrieve": retrieve, "rerank": rerank, "correct": correct}
+        parts["runtime"] = runtime
         load = partial(load_captioner, model, device, dtype, **parts)
         options: dict[str, Any] = {"batch_size": batch_size, "beams": beams, "use_guide": guide}
         options |= {"timeline": timeline, "window": window, "hop": hop, "workers": workers}

@@ -11,29 +11,48 @@ from earwitness.cli.errors import exit_on_error
 
 
 def export(
-    model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
+    model: Annotated[
+        str | None, typer.Option(help="A checkpoint folder or hub name; none: the built-in model.")
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="Write a checkpoint for ONNX Runtime here; torch loads it as well.")
+    ] = None,
     merged: Annotated[Path | None, typer.Option(help="Write a checkpoint with LoRA merged here.")] = None,
     peft: Annotated[Path | None, typer.Option(help="Write LoRA as PEFT adapters here.")] = None,
     push: Annotated[str | None, typer.Option(help="Upload the checkpoint to this hub repository.")] = None,
     private: Annotated[bool, typer.Option(help="With --push: a private repository.")] = False,
 ) -> None:
-    """Give a trained model away: merged, as PEFT adapters, or on the hub.
+    """Give a trained model away: for ONNX Runtime, merged, as PEFT adapters, or on the hub.
 
     \b
+    earwitness export --model runs/mine/model --onnx mine   installations without torch caption with it
     earwitness export --model runs/lamb/model --merged lamb-merged
     earwitness export --model runs/lamb/model --push someone/lamb
     """
+    from earwitness.loading import DEFAULT
+
+    if not (onnx or merged or peft or push):
+        raise typer.BadParameter("say what to make: --onnx, --merged, --peft or --push")
+    name = model or str(DEFAULT)
+    with exit_on_error():
+        if onnx:
+            from earwitness.checkpoints.onnx_export import export_onnx
+
+            export_onnx(name, onnx)
+            typer.echo(str(onnx))
+        if merged or peft or push:
+            _give_away(name, merged, peft, push, private)
+
+
+def _give_away(name: str, merged: Path | None, peft: Path | None, push: str | None, private: bool) -> None:
     from earwitness.checkpoints.export import push_to_hub, save_merged, save_peft
     from earwitness.checkpoints.folder import load_checkpoint
 
-    if not (merged or peft or push):
-        raise typer.BadParameter("say what to make: --merged, --peft or --push")
-    with exit_on_error():
-        loaded = load_checkpoint(model)
-        if push:
-            typer.echo(push_to_hub(loaded, push, private=private))
-        if peft:
-            typer.echo("\n".join(map(str, save_peft(loaded, peft))))
-        if merged:
-            save_merged(loaded, merged)
-            typer.echo(str(merged))
+    loaded = load_checkpoint(name)
+    if push:
+        typer.echo(push_to_hub(loaded, push, private=private))
+    if peft:
+        typer.echo("\n".join(map(str, save_peft(loaded, peft))))
+    if merged:
+        save_merged(loaded, merged)
+        typer.echo(str(merged))

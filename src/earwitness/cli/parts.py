@@ -26,29 +26,32 @@ def load_captioner(
     retrieve: Path | None = None,
     rerank: bool = False,
     correct: bool = False,
+    runtime: Any = "auto",
 ) -> Captioner:
-    """Raises ConfigError for an option that the model has no section for."""
+    """Raises ConfigError for an option that the model has no section for, MissingExtra for what needs one."""
     from rich.console import Console
 
     with Console(stderr=True).status("Loading the model"):
         from earwitness.captioner import Captioner
         from earwitness.devices import keep_freed_memory, resolve_device
+        from earwitness.extras import require
 
         keep_freed_memory()
         device, parts = resolve_device(device), {}
         if frames or retrieve or rerank or correct:
+            require("torch", "--frames, --retrieve, --rerank and --correct")
             asked = {"--frames": frames, "--retrieve": retrieve, "--correct": correct}
             parts = _parts(_checked_config(model, asked), device, retrieve, rerank, correct)
-        captioner = Captioner.from_pretrained(model, device=device, dtype=dtype, **parts)
+        captioner = Captioner.from_pretrained(model, device=device, dtype=dtype, runtime=runtime, **parts)
     if frames and captioner.sampler is not None:
         captioner.sampler = replace(captioner.sampler, required=True)
     return captioner
 
 
 def _checked_config(model: str | None, asked: dict[str, Any]) -> Any:
-    from earwitness.captioner import DEFAULT
     from earwitness.checkpoints.folder import read_config, resolve
     from earwitness.config.errors import ConfigError
+    from earwitness.loading import DEFAULT
 
     config = read_config(resolve(model or DEFAULT))
     for option, (section, lack) in NEEDS.items():

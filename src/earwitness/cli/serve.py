@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,10 @@ def serve(
     dtype: Annotated[
         str, typer.Option(help="Of the language model: auto, float32, bfloat16, float16.")
     ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "onnx", "torch"],
+        typer.Option(help="auto: ONNX Runtime for the built-in and exported models on the CPU, else torch."),
+    ] = "auto",
 ) -> None:
     """Captions over HTTP, and a page to use them in the browser.
 
@@ -65,7 +69,7 @@ def serve(
         request_seconds=request_seconds,
     )
     with exit_on_error():
-        captioner = load_captioner(model, device, dtype)
+        captioner = load_captioner(model, device, dtype, runtime=runtime)
     app = create_app(
         captioner,
         limits,

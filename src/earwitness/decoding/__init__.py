@@ -21,7 +21,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from earwitness.decoding.causal import CausalLanguageModel
-    from earwitness.decoding.language_model import normalise_caption
     from earwitness.decoding.prompt import Prompt
     from earwitness.decoding.repetition_penalty import RepetitionPenalty
     from earwitness.decoding.rerank import Reranker
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
     from earwitness.decoding.tag_guide import TagGuide
     from earwitness.decoding.token_guide import TokenGuide, TokenGuideParameters
+    from earwitness.decoding.words import normalise_caption
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -42,6 +42,6 @@ __getattr__, __dir__ = lazy_exports(
         "TagGuide": "tag_guide",
         "TokenGuide": "token_guide",
         "TokenGuideParameters": "token_guide",
-        "normalise_caption": "language_model",
+        "normalise_caption": "words",
     },
 )

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from earwitness.decoding.repetition_penalty import stem
-from earwitness.decoding.tag_guide import VAGUE
+from earwitness.decoding.words import stem, vague_stems
 
 MAX_NAMED = 4  # words that name tags; more say no more
 RIDGE = 1.0  # penalty on the squared weights of standardised evidence
@@ -71,7 +70,7 @@ class EvidenceReader:
     def __init__(self, tags: Sequence[str]) -> None:
         self._rows: dict[str, list[int]] = {}  # stem of a word -> the tags it names
         for row, tag in enumerate(tags):
-            for word in {stem(word) for word in _WORD.findall(tag.lower())} - VAGUE:
+            for word in {stem(word) for word in _WORD.findall(tag.lower())} - vague_stems():
                 self._rows.setdefault(word, []).append(row)
 
     def __call__(self, text: str, logprob: float, probabilities: Sequence[float] = ()) -> Evidence:
@@ -133,14 +132,16 @@ def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, bins:
     return float(sum(gaps) / len(p))
 
 
-def scoring(section: Any | None, tags: Sequence[str]) -> Callable[[str, float, Sequence[float]], float]:
-    """What scores a model's captions: a `Calibration` by its config's section, else `plain_score`.
+def scoring(
+    weights: Mapping[str, float] | None, tags: Sequence[str]
+) -> Callable[[str, float, Sequence[float]], float]:
+    """What scores a model's captions: a `Calibration` by the weights of its config, else `plain_score`.
 
-    section: a CalibrationConfig or None. tags: names of the encoder's tags.
+    weights: decoding.calibration of the config. tags: names of the encoder's tags.
     """
-    if section is None:
+    if weights is None:
         return lambda text, logprob, probabilities: plain_score(logprob)
-    return Calibration(Weights(**section.model_dump()), tags)
+    return Calibration(Weights(**weights), tags)
 
 
 def plain_score(logprob: float) -> float:

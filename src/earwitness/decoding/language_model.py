@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,15 +21,6 @@ from transformers import (
 
 from earwitness.decoding.packing import stack_rows
 from earwitness.embeds import Embeds, length_mask
-
-
-def normalise_caption(text: str) -> str:
-    """Lower-case, punctuation removed, single spaces: the form of caption that models are trained on.
-
-    Apostrophes vanish ("it's" -> "its"); any other punctuation or symbol becomes a space.
-    """
-    text = re.sub(r"['\u2019`\u00b4]", "", unicodedata.normalize("NFKC", text).lower())
-    return " ".join("".join(" " if unicodedata.category(c)[0] in "PSC" else c for c in text).split())
 
 
 class LanguageModel(nn.Module):

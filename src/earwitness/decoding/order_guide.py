@@ -13,12 +13,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from earwitness.decoding.guides import Encoded
-from earwitness.decoding.repetition_penalty import stem, word_forms
-
-ORDER_WORDS = "followed then before after afterwards later finally eventually".split()
-MIN_TAG_PROBABILITY = 0.15  # of the clip's tags whose times are compared
-ACTIVE_SHARE = 0.5  # a tag is active where it reaches this share of its greatest probability
-MAX_OVERLAP = 0.25  # share of the shorter activity that may overlap where one sound follows another
+from earwitness.decoding.words import ACTIVE_SHARE, MAX_OVERLAP, MIN_TAG_PROBABILITY, order_tokens
 
 
 def in_order(tags: Tensor, tokens: Tensor, mask: Tensor, distinct: Tensor) -> Tensor:
@@ -47,10 +42,8 @@ class OrderGuide:
     def __init__(
         self, sources: Sequence[str | None], tokenizer: PreTrainedTokenizerBase, vocabulary_size: int
     ) -> None:
-        forms = word_forms(tokenizer, vocabulary_size)
-        words = {stem(word) for word in ORDER_WORDS}
         self.distinct = torch.tensor([[a != b and None not in (a, b) for b in sources] for a in sources])
-        self.tokens = torch.tensor(sorted(i for word in words for i in forms.get(word, ())))
+        self.tokens = torch.tensor(order_tokens(tokenizer.get_vocab(), vocabulary_size))
 
     def processor(self, encoded: Encoded, table: Tensor) -> LogitsProcessor:
         assert encoded.tag_probabilities is not None and encoded.token_tag_probabilities is not None

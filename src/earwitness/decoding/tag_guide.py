@@ -8,7 +8,6 @@ tag head, which learnt from many more scenes, may well know that it is a bell.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -16,15 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from earwitness.decoding.guides import Encoded
-from earwitness.decoding.repetition_penalty import stem, word_forms
-
-HEARD = 0.08  # tags below this probability raise nothing
-_WORD = re.compile(r"[a-z]{3,}")
-# Words of tags that say how, where or how much, and fit any sound.
-VAGUE = frozenset(
-    stem(word)
-    for word in "large small sound noise female male ambience mic run running pass close open fall up".split()
-)
+from earwitness.decoding.words import HEARD, named_by_tags
 
 
 class TagGuide:
@@ -44,18 +35,11 @@ class TagGuide:
         if not tags:
             raise ValueError("a tag guide needs an encoder whose tags have names")
         self.weight = weight
-        stems = [{stem(word) for word in _WORD.findall(tag.lower())} - VAGUE for tag in tags]
-        named = set().union(*stems)
-        forms = {s: own for s, own in word_forms(tokenizer, vocabulary_size).items() if s in named}
+        names, kin = named_by_tags(tags, tokenizer.get_vocab(), vocabulary_size)
         self.names = torch.zeros(len(tags), vocabulary_size)  # 1: token i begins a word of tag t
-        for row, own in enumerate(stems):
-            self.names[row, [i for word in own for i in forms.get(word, ())]] = 1.0
-        # the tokens of the same stem as token i, as often as it takes to fill the row: [V, most]
-        most = max(map(len, forms.values()), default=1) or 1
-        self.kin = torch.arange(vocabulary_size)[:, None].repeat(1, most)
-        for own_forms in forms.values():
-            for i in own_forms:
-                self.kin[i, : len(own_forms)] = torch.tensor(own_forms)
+        for row, own in zip(self.names, names):
+            row[own] = 1.0
+        self.kin = torch.from_numpy(kin)  # [V, most]
 
     def processor(self, encoded: Encoded, table: Tensor | None = None) -> TagGuideProcessor:
         """The logits processor of a batch by its tag probabilities. The token table is not used.

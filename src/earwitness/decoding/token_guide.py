@@ -112,7 +112,8 @@ def _at_least_fp32(x: Tensor) -> Tensor:
 
 def _squared_norms(table: Tensor) -> Tensor:
     """|v_i|^2, [V], remembered for as long as the table stays as it is (unless a gradient is wanted)."""
-    if table.is_inference() or (table.requires_grad and torch.is_grad_enabled()):
+    traced = torch.compiler.is_compiling()  # a traced table has no memory of its own
+    if traced or table.is_inference() or (table.requires_grad and torch.is_grad_enabled()):
         return _at_least_fp32_norms(table)
     state = (table._version, table.data_ptr(), table.dtype, table.shape)
     remembered = _norms.get(table)

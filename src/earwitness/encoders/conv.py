@@ -87,6 +87,7 @@ class ConvEncoder(Freezable):
     """
 
     sample_rate = 16_000
+    front_end = "log_mel"  # the function of features.py and runtime/spectrogram.py that `hear` calls
 
     def __init__(
         self,
@@ -118,18 +119,18 @@ class ConvEncoder(Freezable):
         """The front end alone, for loaders: waveforms [B, S] -> log-mel [B, 64, F], frames [B]."""
         return log_mel(waveforms, lengths), frame_counts(lengths)
 
-    def encode_log_mel(self, mel_db: Tensor, frames: Tensor) -> Embeds:
-        """Log-mel [B, 64, F] in dB, frames [B] -> Embeds [B, ceil(F / 16), dim]."""
-        full = length_mask(frames.to(mel_db.device), mel_db.shape[-1])
-        x = normalise_level(mel_db.float(), full)[:, None]
-        x = x.contiguous(memory_format=torch.channels_last)
-        mask = None if bool(full.all()) else full
+    def encode_log_mel(self, mel_db: Tensor, frames: Tensor | None = None) -> Embeds:
+        """Log-mel [B, 64, F] in dB, real frames [B] (default: all) -> Embeds [B, ceil(F / 16), dim]."""
+        mask: Tensor | None = None
+        if frames is not None:
+            full = length_mask(frames.to(mel_db.device), mel_db.shape[-1])
+            mask = None if bool(full.all()) else full
+        real = torch.ones_like(mel_db[:, 0], dtype=torch.bool) if mask is None else mask
+        x = normalise_level(mel_db.float(), real)[:, None].contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
             x, mask = stage(x, mask)
         tokens = self.norm(self.project(x.permute(0, 3, 2, 1).flatten(2)))  # [B, N, bands * C] -> [B, N, dim]
-        if mask is None:
-            mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Embeds(tokens, mask)
+        return Embeds.full(tokens) if mask is None else Embeds(tokens, mask)
 
     def tag_logits(self, h_a: Embeds) -> Tensor:
         """Tag logits of every token: [B, N, tags]."""

@@ -119,6 +119,8 @@ class MobileNetEncoder(Freezable):
     training count padded frames as silence of average loudness.
     """
 
+    front_end = "efficient_at_log_mel"  # the function of features.py and runtime/spectrogram.py
+
     def __init__(
         self,
         *,

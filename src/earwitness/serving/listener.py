@@ -12,10 +12,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
-import torch
 
 from earwitness.captions import MIN_TAG, Caption
-from earwitness.clips import TOLERANCE, Clip, sound_of
+from earwitness.clips import TOLERANCE, Clip
 from earwitness.media import reading as media
 from earwitness.serving.decoders import Decoders, Recording
 from earwitness.serving.limits import Limits
@@ -50,13 +49,12 @@ class Listener:
         self.captioner, self.batch_size = captioner, batch_size
         self.decoders = Decoders(decoders, captioner.sample_rate, limits, metrics)
         self.places = asyncio.Semaphore(limits.concurrency)
-        # What a thread does beside asking the model is little, and is not to start threads of its own.
-        self.threads = ThreadPoolExecutor(limits.concurrency, "earwitness", torch.set_num_threads, (1,))
+        self.threads = ThreadPoolExecutor(limits.concurrency, "earwitness")
         self._stack = AsyncExitStack()
 
     @property
     def tells_tags(self) -> bool:
-        return bool(self.model.tag_names) and hasattr(self.model.encoder, "tag_probabilities")
+        return bool(self.model.tag_names) and self.model.tags_clips
 
     async def __aenter__(self) -> Listener:
         await self._stack.enter_async_context(self.decoders)
@@ -121,9 +119,7 @@ class Listener:
         rate = recording.sample_rate
         windows = media.windows((recording.waveform, rate), window, hop, rate)
         while batch := [Clip(w.waveform, w.start, w.end, "") for w in islice(windows, self.batch_size)]:
-            with torch.inference_mode():
-                h_a = self.model.listen(sound_of(batch, self.model.device))
-                rows = self.model.encoder.tag_probabilities(h_a).float().cpu().numpy()
+            rows = self.model.tag_probabilities([clip.waveform for clip in batch])
             for clip, row in zip(batch, rows):
                 yield (clip.start, clip.end), row
 

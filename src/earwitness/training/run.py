@@ -22,7 +22,7 @@ from earwitness.checkpoints.folder import CONFIG, fill, save_checkpoint, trained
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.preset import Preset
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.callbacks import save_tensors, whole
 from earwitness.training.inputs.scene_data import SceneSource, read_captions

@@ -9,9 +9,10 @@ from earwitness.lazy import lazy_exports
 __all__ = ["CheckpointError", "copy_weights"]
 
 if TYPE_CHECKING:
-    from earwitness.weights.copying import CheckpointError, copy_weights
+    from earwitness.weights.copying import copy_weights
+    from earwitness.weights.errors import CheckpointError
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
-    {"CheckpointError": "copying", "copy_weights": "copying"},
+    {"CheckpointError": "errors", "copy_weights": "copying"},
 )

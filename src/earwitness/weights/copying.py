@@ -8,11 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from earwitness.weights.errors import CheckpointError
+
 _SHOWN = 8  # misfits named; a checkpoint of another model has hundreds
-
-
-class CheckpointError(ValueError):
-    """Weights that cannot be loaded as they are; the message names the file or folder and the tensors."""
 
 
 def copy_weights(

@@ -16,7 +16,7 @@ from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.config.data import ManifestData
 from earwitness.config.errors import ConfigError
 from earwitness.config.preset import Preset
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.training import preflight
 from earwitness.training import run as run_module
 from earwitness.training.inputs.clip_index import Needs, clip_index

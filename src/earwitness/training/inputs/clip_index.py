@@ -19,7 +19,7 @@ from tqdm import tqdm
 from earwitness.atomic_write import atomic_write
 from earwitness.config.errors import ConfigError
 from earwitness.data.manifest import Manifest, ManifestError, Row
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.media.containers import MediaError
 from earwitness.media.files import probe
 from earwitness.media.reading import SHORTEST

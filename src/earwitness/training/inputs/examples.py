@@ -15,7 +15,7 @@ from torch import Tensor
 
 from earwitness.config.errors import ConfigError
 from earwitness.data.manifest import Row
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.encoders.frames import IMAGE_SIZE, prepare_frames
 from earwitness.media.reading import load_audio
 from earwitness.media.video import sample_frames

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from earwitness.config.data import LabelData
 from earwitness.config.errors import ConfigError
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.media.reading import MediaError
 from earwitness.model import AudioCaptioningModel
 from earwitness.scenes.bank import Recording, held_out_groups, read_manifest

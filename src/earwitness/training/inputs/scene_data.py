@@ -20,7 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from earwitness.config.data import SceneData
 from earwitness.config.errors import ConfigError
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.scenes.bank import Bank, held_out_groups
 from earwitness.scenes.composer import FRAME_RATE, Composer
 from earwitness.scenes.lexicon import Lexicon

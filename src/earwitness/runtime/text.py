@@ -1,0 +1,53 @@
+"""The language model's text without transformers: tokens in, words out, exactly as
+decoding/language_model.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from earwitness.runtime.beam_search import Ids
+from earwitness.runtime.settings import TOKENIZER, Settings
+
+
+class Text:
+    """The tokenizer of an exported checkpoint."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._end, self._unknown = settings.eos_id, settings.unknown_id
+        self._special = frozenset(settings.special_ids)
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Token -> id."""
+        return self._tokenizer.get_vocab()
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        """Ids of a text. What looks like a special token is one only if `special`, else left out."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids if special else [i for i in ids if i not in self._special or i == self._unknown]
+
+    def encode_captions(self, captions: Sequence[str]) -> tuple[Ids, NDArray[np.bool_]]:
+        """Captions -> ids and mask [M, L], the end of sequence last, padded on the right."""
+        rows = [[*self.tokenize(caption), self._end] for caption in captions]
+        lengths = np.array([len(row) for row in rows])
+        ids = np.full((len(rows), lengths.max()), self._end, np.int64)
+        for own, row in zip(ids, rows):
+            own[: len(row)] = row
+        return ids, np.arange(ids.shape[1]) < lengths[:, None]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Generated ids -> text up to the end of sequence, single spaces, without special tokens."""
+        kept: list[int] = []
+        for i in ids:
+            if i == self._end:
+                break
+            if i not in self._special:
+                kept.append(i)
+        return " ".join(self._tokenizer.decode(kept, skip_special_tokens=False).split())

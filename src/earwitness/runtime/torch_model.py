@@ -1,0 +1,121 @@
+"""A captioner's network of torch behind the protocol: arrays in, arrays out, on whatever device it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from earwitness.embeds import Embeds
+from earwitness.encoders.frames import prepare_frames
+from earwitness.model import AudioCaptioningModel
+from earwitness.runtime.protocol import Array, Captions, Decoded, Pictures
+
+
+class TorchModel:
+    """A captioning model on torch. Its methods: protocol.CaptioningModel. network: put into eval mode."""
+
+    def __init__(self, network: AudioCaptioningModel) -> None:
+        self.network = network.eval()
+
+    @property
+    def sample_rate(self) -> int:
+        return int(self.network.encoder.sample_rate)
+
+    @property
+    def max_seconds(self) -> float:
+        return float(self.network.config.max_seconds)
+
+    @property
+    def beams(self) -> int:
+        return self.network.search.beams
+
+    @property
+    def tag_names(self) -> list[str]:
+        return self.network.tag_names
+
+    @property
+    def tags_over_time(self) -> bool:
+        return hasattr(self.network.encoder, "tag_logits")
+
+    @property
+    def tags_clips(self) -> bool:
+        return hasattr(self.network.encoder, "tag_probabilities")
+
+    @property
+    def retrieved_captions(self) -> int:
+        return 0 if self.network.retrieval_prompt is None else self.network.config.retrieval.count
+
+    @property
+    def calibration(self) -> dict[str, float] | None:
+        section = self.network.config.decoding.calibration
+        return None if section is None else section.model_dump()
+
+    @property
+    def pictures(self) -> Pictures | None:
+        vision, config = self.network.vision, self.network.config
+        if vision is None:
+            return None
+        if not hasattr(vision, "image_size"):
+            raise ValueError(
+                "this model watches frame features computed before (vision.kind: cached), which no video "
+                "holds: in its config.json name the tower that computed them (vision.kind: clip)"
+            )
+        return Pictures(
+            config.vision.frames_per_second, vision.image_size, config.fusion.kind == "visual_only"
+        )
+
+    @torch.inference_mode()
+    def caption(
+        self,
+        sounds: Sequence[Array],
+        *,
+        frames: Sequence[NDArray[np.uint8] | None] | None = None,
+        captions: Captions | None = None,
+        **decoding: Any,
+    ) -> Decoded:
+        found = self.network.caption(
+            sound_of(sounds, self.network.device),
+            video=video_of(frames or (), self.network.device),
+            captions=captions,
+            **decoding,
+        )
+        tags = None if found.tags is None else found.tags.float().cpu().numpy()
+        return Decoded(found.texts, found.scores.float().cpu().numpy(), tags)
+
+    @torch.inference_mode()
+    def tag_logits(self, sounds: Sequence[Array]) -> list[Array]:
+        h_a = self._listen(sounds)
+        logits = self.network.encoder.tag_logits(h_a).float().cpu()
+        return [row[mask].numpy() for row, mask in zip(logits, h_a.mask.cpu())]
+
+    @torch.inference_mode()
+    def tag_probabilities(self, sounds: Sequence[Array]) -> Array:
+        rows: Array = self.network.encoder.tag_probabilities(self._listen(sounds)).float().cpu().numpy()
+        return rows
+
+    def _listen(self, sounds: Sequence[Array]) -> Embeds:
+        return self.network.listen(sound_of(sounds, self.network.device))
+
+
+def sound_of(sounds: Sequence[Array], device: torch.device) -> dict[str, Tensor]:
+    """What the network listens to: {"waveforms": float32 [B, S], "lengths": [B]}."""
+    waveforms = [torch.from_numpy(sound) for sound in sounds]
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    return {"waveforms": pad_sequence(waveforms, True).to(device), "lengths": lengths.to(device)}
+
+
+def video_of(frames: Sequence[NDArray[np.uint8] | None], device: torch.device) -> dict[str, Tensor] | None:
+    """What it watches: {"frames": [B, N, 3, size, size], "counts": [B]}; None if no clip shows anything."""
+    shown = [each for each in frames if each is not None]
+    if not shown:
+        return None
+    pictures = [torch.from_numpy(shown[0][:0] if each is None else each) for each in frames]
+    counts = torch.tensor([len(each) for each in pictures])
+    prepared = prepare_frames(pad_sequence(pictures, True).to(device), size=shown[0].shape[-2])
+    return {"frames": prepared, "counts": counts.to(device)}
