@@ -1,20 +1,23 @@
-# make demo    captions the sounds of examples/ with the model that comes with the package
-# make test    the whole test suite, offline
-# make lint    ruff and mypy
-# make docs    the documentation, into docs/_build
-# make bench   every benchmark; one of them: make bench ARGS=mini
+# make demo        captions the sounds of examples/ with the model that comes with the package
+# make test        the whole test suite, offline
+# make test-light  what works without torch, in an environment of its own, .venv-light
+# make lint        ruff and mypy
+# make docs        the documentation, into docs/_build
+# make bench       every benchmark; one of them: make bench ARGS=mini
 #
-# Everything is installed into .venv from constraints.txt, once; a change of either file installs again.
+# Everything is installed from constraints.txt, once; a change of either file installs again. `make demo` installs
+# the package alone into .venv, without torch; the others, except test-light, everything that they need.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,train,video,serve,rag,quantize
+LIGHT := .venv-light
+EXTRAS := dev,train,onnx,video,serve,rag,quantize
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c constraints.txt
+pip = PIP_DISABLE_PIP_VERSION_CHECK=1 $(1)/bin/python -m pip install -qq -c constraints.txt
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test test-light lint docs bench clean
 .DELETE_ON_ERROR:
 
 demo: export HF_HUB_OFFLINE = 1
@@ -26,6 +29,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
 
+# confcutdir: the fixtures of the other tests need torch.
+test-light: $(LIGHT)/.installed
+	@HF_HUB_OFFLINE=1 $(LIGHT)/bin/python -m pytest tests/light --confcutdir=tests/light $(ARGS)
+
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,28 +41,34 @@ lint: $(INSTALLED_DEV)
 docs: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -qW --keep-going docs docs/_build
 
-bench: $(INSTALLED)
+bench: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LIGHT)
 
 # hatchling and editables first: with them in place pip builds without a second, hidden environment, and a
 # repeated installation needs no network.
 $(INSTALLED): constraints.txt pyproject.toml | $(BIN)/pip
-	@echo "Installing earwitness into $(VENV) (about 1.5 GB; a few minutes)"
-	@$(PIP) hatchling editables
-	@$(PIP) --no-build-isolation -e .
+	@echo "Installing earwitness into $(VENV) (about 250 MB; less than a minute)"
+	@$(call pip,$(VENV)) hatchling editables
+	@$(call pip,$(VENV)) --no-build-isolation -e .
 	@touch $@
 
 $(INSTALLED_DEV): constraints.txt pyproject.toml | $(BIN)/pip
 	@echo "Installing earwitness[$(EXTRAS)] into $(VENV) (about 1.5 GB; a few minutes)"
-	@$(PIP) hatchling editables
-	@$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
+	@$(call pip,$(VENV)) hatchling editables
+	@$(call pip,$(VENV)) --no-build-isolation -e '.[$(EXTRAS)]'
 	@touch $(INSTALLED) $@
 
-$(BIN)/pip:
+$(LIGHT)/.installed: constraints.txt pyproject.toml | $(LIGHT)/bin/pip
+	@echo "Installing earwitness[serve] into $(LIGHT) (about 250 MB; less than a minute)"
+	@$(call pip,$(LIGHT)) hatchling editables pytest
+	@$(call pip,$(LIGHT)) --no-build-isolation -e '.[serve]'
+	@touch $@
+
+%/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "earwitness needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "Python cannot make virtual environments here: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $* || \
+	  { rm -rf $*; echo "Python cannot make virtual environments here: apt-get install python3-venv"; exit 1; }
