@@ -1,7 +1,7 @@
 """Captions a person can trust: calibrated scores, sentences, events and words of order on held-out sounds.
 
     python -m benchmarks.calibration --bank BANK                            # measure the built-in model
-    python -m benchmarks.calibration --bank BANK --model FOLDER --write     # fit; store in FOLDER/config.json
+    python -m benchmarks.calibration --bank BANK --model FOLDER --write     # fit; store in FOLDER
 
 BANK: a folder with manifest.csv and recordings (see scenes/bank.py). Only groups that training holds out are
 used: single recordings, and scenes of two or three of them that overlap or follow each other. With 400 of
@@ -33,7 +33,6 @@ from earwitness.atomic_write import atomic_write_text
 from earwitness.captioner import DEFAULT, Captioner
 from earwitness.captions import SURE, sureness
 from earwitness.checkpoints.folder import CONFIG
-from earwitness.clips import Clip, sound_of
 from earwitness.config.model import with_decoding
 from earwitness.decoding.calibration import (
     Evidence,
@@ -43,7 +42,7 @@ from earwitness.decoding.calibration import (
     fit_calibration,
     plain_score,
 )
-from earwitness.features import SAMPLE_RATE
+from earwitness.runtime.settings import SETTINGS
 
 FOLDS = 5
 BATCH = 16
@@ -70,8 +69,7 @@ def judge(captioner: Captioner, found: Sequence[Example]) -> list[Judged]:
     order = sorted(range(len(found)), key=lambda i: len(found[i].waveform))
     for first in range(0, len(order), BATCH):
         batch = [found[i] for i in order[first : first + BATCH]]
-        clips = [Clip(e.waveform, 0.0, len(e.waveform) / SAMPLE_RATE, "") for e in batch]
-        decoded = model.caption(sound_of(clips, model.device))
+        decoded = model.caption([example.waveform for example in batch])
         tags = [[]] * len(batch) if decoded.tags is None else decoded.tags.tolist()
         for example, text, logprob, row in zip(batch, decoded.texts, decoded.scores.tolist(), tags):
             named = judge_of.named(text)
@@ -150,10 +148,14 @@ def auc(p: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
 
 
 def write(folder: Path, weights: Weights) -> None:
-    """Stores the weights in the checkpoint's config, under decoding.calibration."""
+    """Stores the weights in the checkpoint's config, and in its settings for ONNX Runtime if it has any."""
     data = with_decoding(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     data["decoding"] = {**(data.get("decoding") or {}), "calibration": weights._asdict()}
     atomic_write_text(folder / CONFIG, json.dumps(data, indent=1) + "\n")
+    if (folder / SETTINGS).is_file():
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings["calibration"] = weights._asdict()
+        atomic_write_text(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
 
 
 def main() -> None:
@@ -175,8 +177,8 @@ def main() -> None:
         print(f"  broken: {one.text}  ({'; '.join(broken(one.text))})")
     for one in judged[:: max(1, len(judged) // max(1, options.show))]:
         print(f"  {'right' if one.right else 'wrong'}: {', '.join(one.example.labels)} -> {one.text}")
-    section = captioner.model.config.decoding.calibration
-    stored = None if section is None else Weights(**section.model_dump())
+    section = captioner.model.calibration
+    stored = None if section is None else Weights(**section)
     fitted = fit_calibration([one.evidence for one in judged], [one.right for one in judged])
     report("calibration", rows(judged, stored), recordings=options.recordings, scenes=options.scenes)
     words = Counter(sureness(fitted.probability(one.evidence)) for one in judged)

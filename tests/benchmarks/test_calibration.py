@@ -12,6 +12,7 @@ from benchmarks.known_sounds import Example, Judge, examples
 
 from earwitness.captioner import Captioner
 from earwitness.decoding.calibration import Weights
+from earwitness.runtime import TorchModel
 
 NOTHING = np.zeros(0, np.float32)
 DOG_THEN_RAIN = Example(NOTHING, ("dog barking", "rain falling"), ((0.0, 2.0), (2.2, 5.0)), frozenset("ab"))
@@ -56,7 +57,7 @@ def test_clips_are_held_out_and_of_known_content(bank_folder):
 
 def test_captions_of_clips_are_judged_and_measured(bank_folder, tiny_model):
     found = examples(bank_folder, 2, 4)
-    judged = judge(Captioner(tiny_model), found)
+    judged = judge(Captioner(TorchModel(tiny_model)), found)
     assert len(judged) == 6 and all(one.text and one.evidence.logprob < 0 for one in judged)
     wide = [
         one.__class__(**vars(one) | {"right": i % 3 == 0, "example": renamed(one.example, i)})
