@@ -26,7 +26,7 @@ LEVELS: list[list[str]] = [
     ["checkpoints"],
     ["loading"],
     "captioner training".split(),
-    "archive async_captioner serving".split(),
+    "archive async_captioner serving studies".split(),
     ["cli"],
 ]
 PLACES = {place: level for level, places in enumerate(LEVELS) for place in places}

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from earwitness.adapters.chain import Chain
 from earwitness.adapters.fft import FftAdapter, SpectralAdapter
 from earwitness.adapters.linear import LinearAdapter
+from earwitness.adapters.mlp import MlpAdapter
 from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.two_stream import TwoStreamAdapter
 from earwitness.config.checks import part_fidelity, token_order
@@ -68,6 +69,7 @@ FUSIONS: dict[str, Any] = {
 }
 ADAPTERS: dict[str, Any] = {
     "linear": LinearAdapter,
+    "mlp": MlpAdapter,
     "two_stream": TwoStreamAdapter,
     "qformer": QFormerAdapter,
 }
@@ -161,6 +163,8 @@ def build_adapter(config: ModelConfig, encoder: Any, dim_llm: int) -> nn.Module:
             continue
         if section.kind == "qformer":
             options |= {"bands": bands, "fidelity": part_fidelity(config, section)}
+        if section.kind == "two_stream":
+            options["bands"] = bands
         parts.append(ADAPTERS[section.kind](dim=width, dim_llm=dim_llm, **options))
         width, bands = dim_llm, 1
     return parts[0] if len(parts) == 1 else Chain(*parts)

@@ -125,3 +125,35 @@ def test_faults_are_named() -> None:
         TwoStreamAdapter(dim=8, dim_llm=4, kernels=(4,))
     with pytest.raises(ValueError, match="dim must be even"):
         TemporalEncoder(dim=7, kernels=(3,), layers=1)
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_every_kernel_crosses_time_within_its_band(kernel: int, bands: int) -> None:
+    """With several tokens a moment, a kernel reads its own band k // 2 steps before and after."""
+    convolution = MultiScaleConv(dim=4, kernels=[kernel], bands=bands).double().convolutions[0]
+    torch.nn.init.ones_(convolution.weight)
+    frames, at = 9, 4
+    x = torch.zeros(1, 4, frames * bands, dtype=torch.float64)
+    x[0, :, at * bands] = 1.0  # band 0 of the frame in the middle
+    reached = (convolution(x) - convolution(torch.zeros_like(x))).abs().sum(1)[0].nonzero().flatten()
+    reach = kernel // 2
+    assert reached.tolist() == [t * bands for t in range(at - reach, at + reach + 1)]
+
+
+@pytest.mark.parametrize("streams", [["semantic"], ["temporal"]])
+def test_one_stream_can_be_off(streams: list[str]) -> None:
+    torch.manual_seed(0)
+    one = TwoStreamAdapter(dim=16, dim_llm=12, global_queries=5, heads=4, streams=streams).double().eval()
+    names = {name.partition(".")[0] for name, _ in one.named_parameters()}
+    assert {"semantic", "temporal", "temporal_encoder"} & names == (
+        {"semantic"} if streams == ["semantic"] else {"temporal", "temporal_encoder"}
+    )
+    x = torch.randn(2, 7, 16, dtype=torch.float64)
+    assert one(Embeds.full(x)).values.shape == (2, 5, 12)
+    same = torch.equal(one(Embeds.full(x)).values, one(Embeds.full(x.flip(1))).values)
+    assert (
+        not same
+        if streams == ["temporal"]
+        else torch.allclose(one(Embeds.full(x)).values, one(Embeds.full(x.flip(1))).values)
+    )  # the semantic stream alone knows no order

@@ -39,7 +39,7 @@ from earwitness.weights import sources
         (
             "loae",
             "stages.0.losses.ot_alignment=1",
-            r"losses\.ot_alignment needs model\.fusion\.kind ot_attention",
+            r"losses\.ot_alignment needs model\.fusion of a kind that takes up pictures",
         ),
         ("distillcaps", "model.retrieval=null", r"losses\.distillation needs model\.retrieval"),
         ("distillcaps", "model.retrieval.prompt=<audio>", r"retrieval\.prompt needs the slot <captions>"),

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from earwitness.lazy import lazy_exports
 
-__all__ = ["Chain", "FftAdapter", "LinearAdapter", "QFormerAdapter", "TwoStreamAdapter"]
+__all__ = ["Chain", "FftAdapter", "LinearAdapter", "MlpAdapter", "QFormerAdapter", "TwoStreamAdapter"]
 
 if TYPE_CHECKING:
     from earwitness.adapters.chain import Chain
     from earwitness.adapters.fft import FftAdapter
     from earwitness.adapters.linear import LinearAdapter
+    from earwitness.adapters.mlp import MlpAdapter
     from earwitness.adapters.qformer import QFormerAdapter
     from earwitness.adapters.two_stream import TwoStreamAdapter
 
@@ -21,6 +22,7 @@ __getattr__, __dir__ = lazy_exports(
         "Chain": "chain",
         "FftAdapter": "fft",
         "LinearAdapter": "linear",
+        "MlpAdapter": "mlp",
         "QFormerAdapter": "qformer",
         "TwoStreamAdapter": "two_stream",
     },

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from earwitness.adapters.mlp import connector as make_connector
 from earwitness.attention import QFormer
 from earwitness.embeds import Embeds
 
@@ -23,6 +24,7 @@ class QFormerAdapter(nn.Module):
     2.72 s of one band), what is left over is dropped: 248 tokens become 14 embeddings.
 
     window: tokens. hidden: width of the Q-Former, feed_forward: of its feed-forward part, default 4 hidden.
+    connector: from there into the language model's space, "linear" (LOAE) or "mlp" (DistillCaps, Sec. 3.1).
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class QFormerAdapter(nn.Module):
         feed_forward: int | None = None,
         bands: int = 4,
         dropout: float = 0.1,
+        connector: Literal["linear", "mlp"] = "linear",
         fidelity: Literal["paper", "released"] = "paper",
     ) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ class QFormerAdapter(nn.Module):
             hidden=feed_forward,
             dropout=dropout,
         )
-        self.projection = nn.Linear(hidden, dim_llm)
+        self.projection = make_connector(connector, hidden, dim_llm)
 
     def forward(self, x: Embeds) -> Embeds:
         if self.fidelity == "released":

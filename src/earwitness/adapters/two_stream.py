@@ -49,16 +49,20 @@ class QueryAttention(nn.Module):
 class MultiScaleConv(nn.Module):
     """Parallel convolutions over time, concatenated, projected, LayerNorm, GELU: [B, N, dim] -> [B, N, dim].
 
-    Expects zeros at padding, which then looks like the silence beyond the end of a clip alone.
+    bands: tokens that share a moment and stand side by side; the kernels are dilated by it, so that each
+    step of a kernel is a step in time within one band. Expects zeros at padding, which then looks like the
+    silence beyond the end of a clip alone.
     """
 
-    def __init__(self, *, dim: int, kernels: Sequence[int]) -> None:
+    def __init__(self, *, dim: int, kernels: Sequence[int], bands: int = 1) -> None:
         super().__init__()
         if not kernels or any(k % 2 == 0 for k in kernels):
             raise ValueError(
                 f"kernels must be odd, so that the frames keep their times, not {tuple(kernels)}"
             )
-        self.convolutions = nn.ModuleList(nn.Conv1d(dim, dim, k, padding=k // 2) for k in kernels)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(dim, dim, k, padding=k // 2 * bands, dilation=bands) for k in kernels
+        )
         self.projection = nn.Linear(dim * len(kernels), dim)
         self.norm = nn.LayerNorm(dim)
 
@@ -75,11 +79,11 @@ class TemporalEncoder(nn.Module):
     the backward GRU see padding, so a clip reads the same alone and in a batch.
     """
 
-    def __init__(self, *, dim: int, kernels: Sequence[int], layers: int) -> None:
+    def __init__(self, *, dim: int, kernels: Sequence[int], layers: int, bands: int = 1) -> None:
         super().__init__()
         if dim % 2:
             raise ValueError(f"dim must be even (half for each direction of the GRU), not {dim}")
-        self.convolutions = MultiScaleConv(dim=dim, kernels=kernels)
+        self.convolutions = MultiScaleConv(dim=dim, kernels=kernels, bands=bands)
         self.gru = nn.GRU(dim, dim // 2, layers, batch_first=True, bidirectional=True)
 
     def forward(self, x: Embeds) -> Embeds:
@@ -106,6 +110,7 @@ class TwoStreamAdapter(nn.Module):
 
     Embeds [B, N_a, dim] -> Embeds [B, global_queries, dim_llm], nothing padded. The tokens must be in time
     order (not the frequency-major order of CED's patches), for the convolutions and the GRU run along them.
+    bands: as in MultiScaleConv. streams: which of the two there are; the global queries read what there is.
     """
 
     def __init__(
@@ -119,23 +124,31 @@ class TwoStreamAdapter(nn.Module):
         heads: int = 8,
         kernels: Sequence[int] = (3, 5, 7),
         gru_layers: int = 2,
+        bands: int = 1,
+        streams: Sequence[str] = ("semantic", "temporal"),
     ) -> None:
         super().__init__()
-        self.semantic = QueryAttention(dim=dim, queries=semantic_queries, heads=heads)
-        self.temporal_encoder = TemporalEncoder(dim=dim, kernels=kernels, layers=gru_layers)
-        self.temporal = QueryAttention(dim=dim, queries=temporal_queries, heads=heads)
+        self.semantic = self.temporal_encoder = self.temporal = None
+        if "semantic" in streams:
+            self.semantic = QueryAttention(dim=dim, queries=semantic_queries, heads=heads)
+        if "temporal" in streams:
+            self.temporal_encoder = TemporalEncoder(dim=dim, kernels=kernels, layers=gru_layers, bands=bands)
+            self.temporal = QueryAttention(dim=dim, queries=temporal_queries, heads=heads)
         self.fusion = QueryAttention(dim=dim, queries=global_queries, heads=heads)
         self.projection = nn.Linear(dim, dim_llm)
 
     def forward(self, x: Embeds) -> Embeds:
-        return self._fused(x, self.temporal_encoder(x))
+        encoder = self.temporal_encoder
+        return self._fused(x, None if encoder is None else encoder(x))
 
     def adapt_whole(self, x: Embeds) -> Embeds:
         """The same of clips without padding, without packing, which ONNX does not know."""
-        return self._fused(x, Embeds.full(self.temporal_encoder.encode_whole(x.values)))
+        encoder = self.temporal_encoder
+        return self._fused(x, None if encoder is None else Embeds.full(encoder.encode_whole(x.values)))
 
-    def _fused(self, x: Embeds, in_time: Embeds) -> Embeds:
-        h_s = self.semantic(x)  # [B, N_s, D]
-        h_t = self.temporal(in_time)  # [B, N_t, D]
-        h_g = self.fusion(Embeds.full(torch.cat([h_s, h_t], 1)))  # [B, N_g, D]
+    def _fused(self, x: Embeds, in_time: Embeds | None) -> Embeds:
+        read = [] if self.semantic is None else [self.semantic(x)]  # h_s [B, N_s, D]
+        if self.temporal is not None and in_time is not None:
+            read.append(self.temporal(in_time))  # h_t [B, N_t, D]
+        h_g = self.fusion(Embeds.full(torch.cat(read, 1)))  # [B, N_g, D]
         return Embeds.full(self.projection(h_g))  # [B, N_g, D_llm]

@@ -58,6 +58,13 @@ class LinearConfig(Section):
     kind: Literal["linear"]
 
 
+class MlpConfig(Section):
+    """Two linear maps with GELU between them, for each token."""
+
+    kind: Literal["mlp"]
+    hidden: Count | None = None  # None: the language model's width
+
+
 class TwoStreamConfig(Section):
     kind: Literal["two_stream"]
     semantic_queries: Count = 8
@@ -66,6 +73,7 @@ class TwoStreamConfig(Section):
     kernels: list[Count] = Field([3, 5, 7], min_length=1)
     gru_layers: Count = 2
     heads: Count = 8
+    streams: list[Literal["semantic", "temporal"]] = Field(["semantic", "temporal"], min_length=1)
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> TwoStreamConfig:
@@ -75,7 +83,7 @@ class TwoStreamConfig(Section):
 
 
 class QFormerConfig(Section):
-    """Windowed Q-Former; its projection into the language model's space is part of it."""
+    """Windowed Q-Former; its connector into the language model's space is part of it."""
 
     kind: Literal["qformer"]
     window: int = Field(17, ge=1)  # tokens
@@ -85,6 +93,7 @@ class QFormerConfig(Section):
     heads: int = Field(12, ge=1)
     feed_forward: int | None = None  # None: 4 hidden
     dropout: float = Field(0.1, ge=0, lt=1)
+    connector: Literal["linear", "mlp"] = "linear"
     fidelity: Fidelity | None = None
 
     @model_validator(mode="after")
@@ -119,4 +128,6 @@ Fusion = Annotated[
     | VisualOnlyConfig,
     Field(discriminator="kind"),
 ]
-Adapter = Annotated[LinearConfig | TwoStreamConfig | QFormerConfig | FftConfig, Field(discriminator="kind")]
+Adapter = Annotated[
+    LinearConfig | MlpConfig | TwoStreamConfig | QFormerConfig | FftConfig, Field(discriminator="kind")
+]

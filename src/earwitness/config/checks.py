@@ -72,7 +72,7 @@ def _fusion_faults(model: ModelConfig) -> Iterator[str]:
 def _adapter_faults(model: ModelConfig) -> Iterator[str]:
     width = known_width(model)
     if model.adapter[-1].kind == "fft":
-        yield f"adapter.{len(model.adapter) - 1}: fft keeps the width; follow it by linear or qformer"
+        yield f"adapter.{len(model.adapter) - 1}: fft keeps the width; follow it by linear, mlp or qformer"
     for i, adapter in enumerate(model.adapter):
         ordered = adapter.kind == "two_stream"
         ordered |= adapter.kind == "qformer" and part_fidelity(model, adapter) == "paper"
@@ -99,11 +99,11 @@ def _prompt_faults(model: ModelConfig) -> Iterator[str]:
                 yield f"{name} has no slot <{word}>; did you mean <{near[0]}>?"
         if "<video>" in text and (
             (model.fusion.kind if model.fusion else None) not in TOKENWISE_FUSIONS
-            or any(a.kind not in ("linear", "fft") for a in model.adapter)
+            or any(a.kind not in ("linear", "mlp", "fft") for a in model.adapter)
         ):
             yield (
                 f"{name} has the slot <video>, for which fusion.kind must be one of "
-                f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear"
+                f"{', '.join(TOKENWISE_FUSIONS)} and adapter linear or mlp"
             )
         if "<tags>" in text and not _names_tags(model):
             yield f"{name} has the slot <tags>, which {WITH_TAGS}"
@@ -135,8 +135,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.guided_caption needs model.decoding.guide"
     if stage.task == "alignment" and not model.decoding.joint_space:
         yield f"{where}: task alignment needs model.decoding.joint_space"
-    if losses.ot_alignment and (not model.fusion or model.fusion.kind != "ot_attention"):
-        yield f"{where}: losses.ot_alignment needs model.fusion.kind ot_attention"
+    if losses.ot_alignment and (not model.fusion or model.fusion.kind == "audio_only"):
+        yield f"{where}: losses.ot_alignment needs model.fusion of a kind that takes up pictures"
+    elif losses.ot_alignment and model.fidelity == "released" and model.fusion.kind != "ot_attention":
+        yield f"{where}: losses.ot_alignment as released needs model.fusion.kind ot_attention"
     if bool(losses.self_critical) != bool(stage.reward):
         yield f"{where}: losses.self_critical and reward go together"
     if bool(losses.sentence) != bool(stage.teacher):

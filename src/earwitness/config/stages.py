@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,11 @@ from earwitness.config.section import Section
 
 
 class Losses(Section):
-    """Weights of the named losses; 0 leaves a loss out."""
+    """Weights of the named losses; 0 leaves a loss out. SETTINGS names what is no weight."""
+
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(
+        ("temperature", "ot_temperature", "distillation_temperature", "align_end", "sigma", "label_smoothing")
+    )
 
     caption: float = Field(1.0, ge=0)
     guided_caption: float = Field(0.0, ge=0)
@@ -24,7 +28,10 @@ class Losses(Section):
     tagging: float = Field(0.0, ge=0)
     self_critical: float = Field(0.0, ge=0)
     sentence: float = Field(0.0, ge=0)
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(0.07, gt=0)  # of InfoNCE
+    ot_temperature: float = Field(0.07, gt=0)  # of ot_alignment
+    distillation_temperature: float = Field(1.0, gt=0)
+    align_end: bool = True  # whether z_t in cs_* and info_nce holds the end of the sentence
     sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -67,12 +67,8 @@ class OtAttention(nn.Module):
     def match(self, audio: Embeds, visual: Embeds) -> Match:
         """Similarities and plan of the tokens, in fp32 at least."""
         h_a, h_v = self._tokens(audio, visual)
-        with torch.autocast(h_a.device.type, enabled=False):
-            precision = torch.promote_types(h_a.dtype, torch.float32)
-            h_a, h_v = (F.normalize(h.to(precision), dim=-1) for h in (h_a, h_v))
-            similarity = h_a @ h_v.mT
-            log_plan = sinkhorn(similarity, self.epsilon, self.iterations, audio.mask, visual.mask)
-        return Match(similarity, log_plan)
+        tokens = Embeds(h_a, audio.mask), Embeds(h_v, visual.mask)
+        return transport(*tokens, epsilon=self.epsilon, iterations=self.iterations)
 
     def _tokens(self, audio: Embeds, visual: Embeds) -> tuple[Tensor, Tensor]:
         h_a = audio.values.masked_fill(~audio.mask[..., None], 0.0)
@@ -80,6 +76,29 @@ class OtAttention(nn.Module):
         if self.fidelity == "released":
             h_a, h_v = F.normalize(h_a, dim=-1), F.normalize(h_v, dim=-1)
         return h_a, h_v
+
+
+def transport(audio: Embeds, visual: Embeds, *, epsilon: float = 0.1, iterations: int = 50) -> Match:
+    """Embeds [B, N_a, D], [B, N_v, D] -> cosines and the plan that transports one to the other (Eq. 2-3).
+
+    In fp32 at least. epsilon, iterations: of `sinkhorn`, LAVCap's by default.
+    """
+    with torch.autocast(audio.values.device.type, enabled=False):
+        precision = torch.promote_types(audio.values.dtype, torch.float32)
+        h_a, h_v = (F.normalize(h.values.to(precision), dim=-1) for h in (audio, visual))
+        similarity = h_a @ h_v.mT
+        log_plan = sinkhorn(similarity, epsilon, iterations, audio.mask, visual.mask)
+    return Match(similarity, log_plan)
+
+
+def matched(fusion: nn.Module, audio: Embeds, visual: Embeds) -> Match:
+    """The match that the loss of Eq. 4 needs beside a fusion that does not transport (Tables II and III).
+
+    The visual tokens pass the fusion's own map to the audio tokens' width. Padding is zeroed.
+    """
+    h_a, h_v = (x.values.masked_fill(~x.mask[..., None], 0.0) for x in (audio, visual))
+    project: Any = fusion.visual_projection
+    return transport(Embeds(h_a, audio.mask), Embeds(project(h_v), visual.mask))
 
 
 def _rows_to_one(plan: Tensor) -> Tensor:

@@ -32,6 +32,10 @@ class QFormerFusion(nn.Module):
             dim=dim, context_dim=dim, queries=queries, layers=layers, heads=heads, dropout=dropout
         )
 
+    @property
+    def visual_projection(self) -> nn.Module:
+        return self.concat.visual_projection
+
     def forward(self, audio: Embeds, visual: Embeds) -> Embeds:
         both = self.concat(audio, visual)
         tokens = Embeds(both.values.masked_fill(~both.mask[..., None], 0.0), both.mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from earwitness.build import restore_tuning, towers
 from earwitness.config.stages import Losses
 from earwitness.embeds import Embeds
+from earwitness.fusion.ot_attention import matched
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
 from earwitness.losses.gathered import gather_batch, share
@@ -57,6 +59,12 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
             raise ValueError("losses.retrieval_caption needs batches with retrieved captions")
         out["retrieval_caption"] = cross_entropy(trace.teacher_logits)
     return out
+
+
+def without_end(z_t: Embeds, ends: Tensor) -> Embeds:
+    """z_t [B, L, D_llm] without the ends of sentences, bool [B, L]; an empty caption keeps its own."""
+    words = z_t.mask & ~ends
+    return Embeds(z_t.values, torch.where(words.any(1, keepdim=True), words, z_t.mask))
 
 
 TAG_DETAIL = 0.1  # weight of the cross-entropies of single tags beside that of their ranking
@@ -241,14 +249,17 @@ class CaptioningTask(WholeTask):
             ids, mask = one_more(ids, mask)
         given = {name: known.get(name) for name in ("video", "captions")}
         trace = self.model(sound, ids, mask, **given, disturb=self.disturb)
+        if not weights.align_end:
+            trace = replace(trace, z_t=without_end(trace.z_t, ids == self.model.language_model.eos_id))
         losses = captioning_losses(trace, ids, mask, weights)
         if weights.ot_alignment:
             losses["ot_alignment"] = self.ot_alignment(trace)
         if weights.distillation:
             if self.released:
-                losses["distillation"] = distillation_released(trace, mask)
+                losses["distillation"] = distillation_released(trace, weights.distillation_temperature)
             else:
-                losses["distillation"] = share(mask.sum()) * distillation(trace, mask)
+                temperature = weights.distillation_temperature
+                losses["distillation"] = share(mask.sum()) * distillation(trace, mask, temperature)
         if self.reward:
             losses["self_critical"] = self_critical(
                 self.model.language_model, self.reward, trace.prefix, ids, training=self.training
@@ -263,11 +274,12 @@ class CaptioningTask(WholeTask):
 
     def ot_alignment(self, trace: Trace) -> Tensor:
         """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""
-        similarity, log_plan = trace.match
+        assert trace.h_v is not None  # config/checks.py
+        similarity, log_plan = trace.match or matched(self.model.fusion, trace.h_a, trace.h_v)
         scale = getattr(self.model.fusion, "logit_scale", None)
         if scale is not None:
             return ot_alignment_loss_released(similarity, log_plan, scale)
-        return ot_alignment_loss(similarity, log_plan, self.weights.temperature)
+        return ot_alignment_loss(similarity, log_plan, self.weights.ot_temperature)
 
 
 TASKS: dict[str, type[Task]] = {

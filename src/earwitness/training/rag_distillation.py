@@ -14,17 +14,20 @@ from earwitness.losses.distillation import distillation_kl, distillation_kl_rele
 from earwitness.model import Trace
 
 
-def distillation(trace: Trace, mask: Tensor) -> Tensor:
-    """L_DDA = KL(teacher || student) over the real caption tokens, temperature 1, teacher detached."""
-    return distillation_kl(_teacher(trace), trace.logits, mask)
+def distillation(trace: Trace, mask: Tensor, temperature: float = 1.0) -> Tensor:
+    """L_DDA = KL(teacher || student) over the real caption tokens, teacher detached.
+
+    The paper's temperature is 1.
+    """
+    return distillation_kl(_teacher(trace), trace.logits, mask, temperature)
 
 
-def distillation_released(trace: Trace, mask: Tensor) -> Tensor:
+def distillation_released(trace: Trace, temperature: float = 1.0) -> Tensor:
     """What the released code computes: one position late, padding included.
 
     Needs the logits after the last token of the caption too, which `one_more` provides for.
     """
-    return distillation_kl_released(_teacher(trace)[:, 1:], trace.logits[:, 1:])
+    return distillation_kl_released(_teacher(trace)[:, 1:], trace.logits[:, 1:], temperature)
 
 
 def one_more(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
