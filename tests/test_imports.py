@@ -26,7 +26,8 @@ LEVELS: list[list[str]] = [
     ["checkpoints"],
     ["loading"],
     "captioner training".split(),
-    "archive async_captioner serving studies".split(),
+    "archive async_captioner captioner_parts serving".split(),
+    ["studies"],
     ["cli"],
 ]
 PLACES = {place: level for level, places in enumerate(LEVELS) for place in places}

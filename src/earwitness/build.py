@@ -205,6 +205,7 @@ def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> S
         alignment=config.alignment,
         beams=config.beams,
         no_repeat_ngram=config.no_repeat_ngram,
+        max_new_tokens=config.max_new_tokens,
         length_penalty=config.length_penalty,
     )
 

@@ -49,18 +49,18 @@ class Captioner:
         datastore: CaptionDatastore | None = None,
         reranker: Reranker | None = None,
         corrector: Corrector | None = None,
+        stored_frames: bool = False,
     ) -> None:
         """model: `TorchModel` or `OnnxModel` of earwitness.runtime. name: what its captions are signed with.
-
-        datastore: of its captions, those that are nearest to a clip's sound are shown to the model, which
-        must have a prompt for them. reranker: chooses among the beams. corrector: rewrites what reads as
-        faulty; `Caption.uncorrected` keeps what was said before.
+        datastore: its captions nearest to a clip's audio are shown to the model, which must have a prompt.
+        reranker: chooses among the beams. corrector: rewrites faulty captions, which `Caption.uncorrected`
+        keeps. stored_frames: pictures come with clips (`caption_clips`); none are read from videos.
         """
         if datastore is not None and not model.retrieved_captions:
             raise ValueError("this model has no prompt for retrieved captions: leave the datastore out")
         self.model, self.name = model, name
         self.datastore, self.reranker, self.corrector = datastore, reranker, corrector
-        self.sampler = FrameSampler.of(model.pictures)
+        self.sampler = None if stored_frames else FrameSampler.of(model.pictures)
         self.sample_rate, self.max_seconds = model.sample_rate, model.max_seconds
         self.score = scoring(model.calibration, model.tag_names)
         self.last: Caption | None = None  # that it gave
@@ -79,9 +79,8 @@ class Captioner:
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.
         runtime: "onnx" (the built-in model and exported ones), "torch", or "auto": ONNX Runtime for such a
-        model on the CPU, else torch. parts: datastore, reranker, corrector, as for `Captioner` itself.
-        Raises CheckpointError or ConfigError that says what is wrong with the checkpoint, MissingExtra where
-        torch is needed and not installed.
+        model on the CPU, else torch. parts: as for `Captioner` itself. Raises CheckpointError or ConfigError
+        that says what is wrong with the checkpoint, MissingExtra where torch is needed and not installed.
         """
         model = load_model(name_or_path, device, dtype, runtime)
         return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
@@ -155,6 +154,10 @@ class Captioner:
         captions = self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
         return told(captions, progress, length_hint(sources) or None, lambda number, _: number)
 
+    def caption_clips(self, clips: Iterable[Clip], batch_size: int = BATCH, **decoding: Any) -> Iterator[Any]:
+        """Captions of clips that were read before, in order."""
+        return self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
+
     def timeline(
         self,
         source: Any,
@@ -224,7 +227,7 @@ class Captioner:
         decoded = self.model.caption(
             [clip.waveform for clip in clips],
             frames=[clip.frames for clip in clips] if watched else None,
-            captions=self._similar(vectors),
+            captions=self._similar(clips, vectors),
             **(self.reranker.searching(decoding) if self.reranker else decoding),
         )
         texts, logprobs = self._best(decoded, vectors)
@@ -239,10 +242,10 @@ class Captioner:
         embedders = {part.embedder for part in (self.datastore, self.reranker) if part is not None}
         return {e: e.embed_audio([clip.waveform for clip in clips], self.sample_rate) for e in embedders}
 
-    def _similar(self, vectors: dict[Any, Any]) -> list[list[str]] | None:
-        """The datastore's captions nearest to each clip, in the form in which training showed them."""
+    def _similar(self, clips: Sequence[Clip], vectors: dict[Any, Any]) -> list[list[str]] | None:
+        """The datastore's captions nearest to each clip, or those that came with it, as in training."""
         if self.datastore is None:
-            return None
+            return Clip.shown_captions(clips)
         found = self.datastore.retrieve(vectors[self.datastore.embedder], self.model.retrieved_captions)
         return [[normalise_caption(similar.caption) for similar in own] for own in found]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from earwitness.captions import Caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.media import reading as media
 from earwitness.media.source import Source, is_array, media_of, name_of
 from earwitness.runtime.protocol import Pictures
@@ -23,18 +24,28 @@ TOLERANCE = 0.1  # s a clip may exceed the model's limit: codecs pad, and media.
 
 @dataclass(frozen=True)
 class Clip:
-    """start, end: seconds in the source. frames: pictures of that stretch; None where there are none."""
+    """start, end: seconds in the source. frames: pictures of that stretch, uint8 [N, size, size, 3], or
+    features of them, float32 [N, D]; None where there are none. captions: of similar sounds, found before.
+    """
 
     waveform: np.ndarray  # float32 [S]
     start: float
     end: float
     source: str
-    frames: np.ndarray | None = None  # uint8 [N, size, size, 3]
+    frames: np.ndarray | None = None
+    captions: Sequence[str] | None = None
     faint: bool = False  # beside the sound around it in its recording nothing of it is heard
 
     @property
     def is_silent(self) -> bool:
         return self.faint or bool(np.ptp(self.waveform) <= SILENCE)
+
+    @staticmethod
+    def shown_captions(clips: Sequence[Clip]) -> list[list[str]] | None:
+        """Captions of similar sounds that came with the clips, as in training; None if none came."""
+        if all(clip.captions is None for clip in clips):
+            return None
+        return [[normalise_caption(caption) for caption in clip.captions or ()] for clip in clips]
 
     def captioned_silence(self) -> Caption:
         """What is said of a silent clip, without asking a model."""
@@ -85,7 +96,7 @@ def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler 
     media.log_damage(name, audio.faults, audio.lost, audio.repaired)
     clip = Clip(audio.waveform, 0.0, audio.duration, name)
     if audio.duration > max_seconds + TOLERANCE:
-        clip = _loudest(clip, max_seconds, rate)
+        clip = loudest(clip, max_seconds, rate)
         log.warning(
             "%s lasts %.1f s, of which the model hears %g s at once: captioned %.1f to %.1f s, where it "
             "is loudest; timeline() or --timeline captions all of it",
@@ -112,7 +123,7 @@ def reopenable(source: Any, sampler: FrameSampler | None) -> Any:
     return replace(source, media=data) if isinstance(source, Source) else data
 
 
-def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
+def loudest(clip: Clip, seconds: float, rate: int) -> Clip:
     """The window of `seconds` that holds the most energy, of those that begin every half window."""
     size = round(seconds * rate)
     last = len(clip.waveform) - size
@@ -120,4 +131,5 @@ def _loudest(clip: Clip, seconds: float, rate: int) -> Clip:
     energies = [np.var(clip.waveform[s : s + size], dtype=np.float64) for s in starts]
     start = starts[int(np.argmax(energies))]
     waveform = clip.waveform[start : start + size].copy()  # a copy, so that the rest can be freed
-    return replace(clip, waveform=waveform, start=start / rate, end=(start + size) / rate)
+    begin, end = clip.start + start / rate, clip.start + (start + size) / rate
+    return replace(clip, waveform=waveform, start=begin, end=end)

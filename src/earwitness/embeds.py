@@ -39,6 +39,11 @@ class Embeds(NamedTuple):
         """The tokens of both, along the token axis."""
         return Embeds(torch.cat([self.values, other.values], 1), torch.cat([self.mask, other.mask], 1))
 
+    def without(self, left_out: Tensor) -> Embeds:
+        """The same tokens but for those of bool [B, N]; a clip of which nothing would be left keeps all."""
+        kept = self.mask & ~left_out
+        return Embeds(self.values, torch.where(kept.any(1, keepdim=True), kept, self.mask))
+
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
     """lengths [B] -> bool [B, size], True at positions before each length."""

@@ -42,3 +42,21 @@ def test_values_from_a_base_keep_their_source(tmp_path):
     assert "kernels:  # ours: the paper names several scales, not which" in printed
     assert "row_normalized: true\n" in printed and "weight: 0.0  # SLAM-AAC: the cosine alone" in printed
     assert "time          # ours" not in printed  # what the base said of a value that is another here
+
+
+@pytest.mark.parametrize("command, text", [("train", "only=[finetune]"), ("caption", "[dog barking]")])
+def test_help_prints_square_brackets(command, text):
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert text in " ".join(shown.split())
+
+
+def test_a_preset_is_printed_with_overrides(tmp_path):
+    result = run("presets", "lamb", "model.max_seconds=30", "model.adapter.0.kernels=[3]")
+    (tmp_path / "mine.yaml").write_text(result.stdout)
+    assert load_preset(str(tmp_path / "mine.yaml")) == load_preset(
+        "lamb", ["model.max_seconds=30", "model.adapter.0.kernels=[3]"]
+    )
+    assert "max_seconds: 30.0\n" in result.stdout and "gru_layers: 2\n" in result.stdout
+    assert "source: mispeech/ced-base" in result.stdout and "# Eq. 1-4" in result.stdout
+    wrong = run("presets", "lamb", "model.max_secs=30")
+    assert wrong.exit_code == 2 and "max_secs: unknown key" in wrong.stderr

@@ -137,3 +137,19 @@ def test_other_trees_are_refused(tree):
         read_wavcaps(tree, blacklists=["all"])
     with pytest.raises(DataError, match="holds no json_files/SOURCE"):
         read_wavcaps(tree / "Zip_files")
+
+
+def test_the_published_blacklist_is_applied_where_it_is_found(tree, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from earwitness.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["data", "wavcaps", str(tree), "--out", "with"])
+    assert "id in blacklist_exclude_all_ac.json" in result.output and "no blacklist" not in result.output
+    result = CliRunner().invoke(
+        app, ["data", "wavcaps", str(tree), "--out", "without", "--blacklist", "none"]
+    )
+    assert "Warning: no blacklist is applied" in result.output
+    counts = [len((tmp_path / name / "train.jsonl").read_text().splitlines()) for name in ("with", "without")]
+    assert counts[0] == counts[1] - 2

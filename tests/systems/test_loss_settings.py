@@ -1,4 +1,6 @@
-"""Settings of the losses: the end of the sentence in z_t, temperatures of their own, transport beside any fusion."""
+"""Settings of the losses: the end of the sentence in z_t, temperatures of their own, transport beside
+any fusion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from earwitness.config.stages import Losses
 from earwitness.embeds import Embeds
 from earwitness.fusion.ot_attention import transport
 from earwitness.losses import distillation_kl, info_nce, ot_alignment_loss, token_cauchy_schwarz
-from earwitness.training.objective import CaptioningTask, without_end
+from earwitness.training.objective import CaptioningTask
 
 sys.path.append(str(Path(__file__).parent))
 from test_presets import CAPTIONS, batch, build, tiny
@@ -47,7 +49,7 @@ def test_without_the_end_z_t_holds_words_alone() -> None:
 def test_a_caption_that_is_its_end_keeps_it() -> None:
     z_t = Embeds(torch.zeros(2, 3, 1), torch.tensor([[True, False, False], [True, True, True]]))
     ends = torch.tensor([[True, True, True], [False, False, True]])
-    assert without_end(z_t, ends).mask.tolist() == [[True, False, False], [True, True, False]]
+    assert z_t.without(ends).mask.tolist() == [[True, False, False], [True, True, False]]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import typer
 from earwitness.archive.sharded_table import Share
 from earwitness.cli.errors import exit_on_error
 from earwitness.cli.inputs import STANDARD_INPUT, Reader, find_files, standard_input
+from earwitness.cli.manifest_files import files_of_manifests
 from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs, printable
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
@@ -24,7 +25,7 @@ LISTED = 20  # files whose duration heard is told one by one
 
 def caption(
     paths: Annotated[
-        list[Path], typer.Argument(help="Sound or video files, and folders of them; - is standard input.")
+        list[Path], typer.Argument(help="Sounds, videos, folders, manifests (.jsonl); - is standard input.")
     ],
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Checkpoint folder or hub name; none: the built-in.")
@@ -128,6 +129,7 @@ def caption(
         if rerank and beams == 1:
             raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
         share = _share()
+        paths, named = files_of_manifests(paths)
         found = find_files(paths, recursive, failures)
         files = [file for file in found if share.has(file)]
         outputs = choose_outputs(
@@ -143,7 +145,7 @@ def caption(
             overwrite=overwrite,
             corrected=correct,
             share=share,
-            ids=file_ids(found, [path for path in paths if path.exists()]),
+            ids=file_ids(found, [path for path in paths if path.exists()]) | named,
             tell=told.append,
         )
         if STANDARD_INPUT in files and (plot is not None or engine == "ray"):

@@ -88,7 +88,10 @@ def wavcaps(
     clips: Clips = None,
     blacklist: Annotated[
         list[str] | None,
-        typer.Option(help="Published blacklist: all_ac, test_ac or ub8k_esc50_vggsound; repeatable."),
+        typer.Option(
+            help="Published blacklist: all_ac, test_ac, ub8k_esc50_vggsound, or none; repeatable.",
+            show_default="all_ac, where it is found",
+        ),
     ] = None,
     forbid: Annotated[
         list[Path] | None,
@@ -101,14 +104,24 @@ def wavcaps(
 ) -> None:
     """WavCaps: json_files/ of the four sources, and the unpacked FLAC files.
 
+    Recordings of AudioCaps and Clotho are among them: the published blacklist of both is applied where it is
+    found, and a warning is given where it is not.
+
     \b
     earwitness data wavcaps WavCaps --blacklist all_ac
     earwitness data wavcaps WavCaps --forbid excluded_freesound_ids.csv --forbid audiocaps/test.csv
     """
-    from earwitness.data.wavcaps import read_wavcaps
+    from earwitness.data.wavcaps import found_blacklists, read_wavcaps
 
     with exit_on_error():
-        found = read_wavcaps(folder, clips, blacklists=blacklist or (), forbidden=forbid or ())
+        lists = [name for name in blacklist or found_blacklists(folder) if name != "none"]
+        if not lists:
+            typer.echo(
+                "Warning: no blacklist is applied, so test recordings of AudioCaps and Clotho may be among "
+                "these: put the set's blacklist/ beside its json files, or name test sets with --against",
+                err=True,
+            )
+        found = read_wavcaps(folder, clips, blacklists=lists, forbidden=forbid or ())
         _finish(found, out or Path("wavcaps"), shortest, longest, decode, against)
 
 

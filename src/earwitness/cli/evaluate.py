@@ -1,18 +1,17 @@
-"""`earwitness evaluate`: captions a split of a manifest and scores what was said."""
+"""`earwitness evaluate`: captions a split of a manifest and scores the captions."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from earwitness.cli.errors import exit_on_error
-from earwitness.cli.evaluation_folder import CaptionFile, open_folder
+from earwitness.cli.parts import Correct, CorrectorModel, Detector, Rerank, Retrieve, load_captioner
 from earwitness.cli.progress import JobProgress
 from earwitness.cli.scoring import (
     BertModel,
@@ -25,23 +24,34 @@ from earwitness.cli.scoring import (
     given,
     write_report,
 )
-from earwitness.media.containers import MediaError
 
 if TYPE_CHECKING:
-    from earwitness.captioner import Captioner
-    from earwitness.captions import Caption
-    from earwitness.data.manifest import Row
-    from earwitness.metrics.report import Report
-    from earwitness.metrics.sounds import Sound
+    from earwitness.studies.evaluation import Evaluated
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Checkpoint folder or hub name.")]
 Data = Annotated[Path, typer.Option("--data", "-d", help="The split: a manifest (JSONL) with captions.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder of the results; none: evaluations/MODEL-DATA.")
+    Path | None,
+    typer.Option("--out", "-o", help="Folder of the results; none: evaluations/MODEL-DATA-SETTINGS."),
 ]
 Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or names with commas between.")]
 Beams = Annotated[
     int | None, typer.Option(min=1, help="Beams of the search.", show_default="the model's own")
+]
+LengthPenalty = Annotated[
+    float | None,
+    typer.Option(help="Beams rank by log-probability / length ** this.", show_default="the model's own"),
+]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Tokens of a caption at most.", show_default="40")
+]
+TopP = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Nucleus sampling with this probability mass, no beams.")
+]
+Temperature = Annotated[float | None, typer.Option(min=0.01, help="Of sampling, which it turns on.")]
+Seed = Annotated[int, typer.Option(help="Of sampling.")]
+Retrieved = Annotated[
+    bool, typer.Option(help="Show the manifest's column `retrieved` to a model that has a prompt for it.")
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips captioned at once.")]
 Guide = Annotated[bool, typer.Option(help="The model's Token Guide, if it has one.")]
@@ -56,6 +66,17 @@ def evaluate(
     out: Out = None,
     metrics: Metrics = "all",
     beams: Beams = None,
+    length_penalty: LengthPenalty = None,
+    max_new_tokens: MaxNewTokens = None,
+    top_p: TopP = None,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    retrieve: Retrieve = None,
+    retrieved: Retrieved = True,
+    rerank: Rerank = False,
+    correct: Correct = False,
+    corrector: CorrectorModel = None,
+    detector: Detector = None,
     batch_size: BatchSize = 16,
     guide: Guide = True,
     workers: Workers = 1,
@@ -70,22 +91,33 @@ def evaluate(
 ) -> None:
     """Caption a split and score it.
 
-    Writes captions.jsonl, report.json, report.csv, report.tex and worst.html. A run that was stopped goes
-    on: captions that are in the folder are kept. Clips that cannot be heard are named at the end and make
-    the exit status 1; the others are scored without them.
+    Writes captions.jsonl, report.json, report.csv, report.tex, worst.html and timing.json. A stopped run is
+    resumed: captions that are in the folder are kept. Clips that cannot be read are named at the end and make
+    the exit status 1; the others are scored without them. Of a clip longer than the model takes at once the
+    loudest window is captioned; the report's signature counts such clips.
 
     \b
     earwitness evaluate --model runs/lamb/model --data audiocaps/test.jsonl
     earwitness evaluate --model runs/lamb/model --data audiocaps/test.jsonl --metrics default --out lamb
+    earwitness evaluate --model M --data clotho/evaluation.jsonl --correct --corrector LLM --detector FILE
+    earwitness evaluate --model M --data audiocaps/test.jsonl --retrieve STORE --beams 4
+    earwitness evaluate --model M --data audiocaps/test.jsonl --top-p 0.9 --seed 1
     """
     from earwitness.devices import resolve_device
+    from earwitness.studies.evaluation import Options, evaluate_split, read_split
 
-    folder = out or Path("evaluations") / f"{Path(model).name}-{data.stem}"
-    settings = {"model": model, "data": str(data.absolute()), "beams": beams, "guide": guide, "dtype": dtype}
-    chosen = {"batch_size": batch_size, "beams": beams, "use_guide": guide, "workers": workers}
-    failures: dict[str, str] = {}  # id -> why it has no caption
+    decoding = _decoding(beams, length_penalty, max_new_tokens, top_p, temperature)
+    parts: dict[str, Any] = {"retrieve": retrieve, "rerank": rerank, "correct": correct}
+    parts |= {"corrector": corrector, "detector": detector}
     with exit_on_error():
-        rows = _read(data)
+        if rerank and (beams == 1 or decoding.get("do_sample")):
+            raise ValueError("--rerank chooses among beams: --beams must be 2 or more, without sampling")
+        rows = read_split(data)
+        shown = retrieved and retrieve is None and any(row.retrieved is not None for row in rows)
+        settings = _settings(
+            model, data, decoding, parts, guide=guide, dtype=dtype, retrieved=shown, seed=seed
+        )
+        folder = out or default_folder(settings)
         measures = given(
             document_frequency=frequencies_of(document_frequency),
             spice_home=spice_home,
@@ -95,123 +127,100 @@ def evaluate(
             bert_model=bert_model,
             device=resolve_device(device),
         )
-        with CaptionFile(open_folder(folder, settings) / "captions.jsonl") as captions:
-            if todo := [row for row in rows if row.id not in captions.texts]:
-                captioner = _load(model, device, dtype)
-                for row, caption in _listen(captioner, todo, failures, chosen):
-                    captions.add(row.id, caption, captioner.name)
-        judged = [row for row in rows if row.id in captions.texts and row.captions]
-        report = _score(judged, captions.texts, metrics, measures)
-        _write(report, judged, folder, Path(model).name)
-    _tell(report, rows, failures, folder)
-    if failures:
+        parts["stored_frames"] = any((row.video or "").endswith(".npy") for row in rows)
+        options = Options(batch_size, workers, shown, decoding | {"use_guide": guide}, seed)
+        with JobProgress(len(rows)) as progress:
+            evaluated = evaluate_split(
+                lambda: load_captioner(model, device, dtype, **parts),
+                rows,
+                folder,
+                settings,
+                options,
+                metrics,
+                measures,
+                progress,
+            )
+        _write(evaluated, folder, name_of_model(model))
+    _print(evaluated, len(rows), folder)
+    if evaluated.failures:
         raise typer.Exit(1)
 
 
-def _read(data: Path) -> list[Row]:
-    """The rows of a manifest; they must have ids of their own, and captions to be judged by."""
-    from earwitness.data.manifest import Manifest
-
-    rows = list(Manifest.open(data))
-    double = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
-    if double:
-        raise ValueError(f"{data}: {len(double)} ids stand in several rows, the first is {double[0]!r}")
-    if not any(row.captions for row in rows):
-        raise ValueError(f"{data}: no row has captions to judge by")
-    return rows
-
-
-def _load(model: str, device: str, dtype: str) -> Captioner:
-    with _status("Loading the model"):
-        from earwitness.captioner import Captioner
-
-        return Captioner.from_pretrained(model, device=device, dtype=dtype)
+def _decoding(
+    beams: int | None,
+    length_penalty: float | None,
+    max_new_tokens: int | None,
+    top_p: float | None,
+    temperature: float | None,
+) -> dict[str, Any]:
+    """What was given, as `LanguageModel.generate` takes it. Sampling draws one caption, without beams."""
+    named = {"beams": beams, "length_penalty": length_penalty, "max_new_tokens": max_new_tokens}
+    sampling = {"top_p": top_p, "temperature": temperature}
+    chosen = {key: value for key, value in (named | sampling).items() if value is not None}
+    if chosen.keys() & sampling.keys():
+        chosen |= {"do_sample": True, "beams": beams or 1, "top_k": 0}
+    return chosen
 
 
-def _listen(
-    captioner: Captioner, rows: Sequence[Row], failures: dict[str, str], options: dict[str, Any]
-) -> Iterator[tuple[Row, Caption]]:
-    """The captions of rows as they come; of what cannot be heard, why not goes into `failures`."""
-    waiting: deque[Row] = deque()  # rows that the captioner has taken
-    reasons: deque[str] = deque()  # why it could not hear those of them that have no caption
-
-    def sources() -> Iterator[Any]:
-        for row in rows:
-            try:
-                source = _source(row, captioner)
-            except MediaError as error:
-                failures[row.id] = error.reason
-                continue
-            waiting.append(row)
-            yield source
-
-    with JobProgress(len(rows)) as progress:
-        stream = captioner.stream(
-            sources(), on_error=lambda _, error: reasons.append(error.reason), **options
-        )
-        for done, caption in enumerate(stream, 1):
-            progress(done, 0.0 if caption is None else caption.end - caption.start)
-            row = waiting.popleft()
-            if caption is None:
-                failures[row.id] = reasons.popleft()
-            else:
-                start, end = row.start + caption.start, row.start + caption.end
-                yield row, replace(caption, source=row.audio, start=start, end=end)
+def _settings(
+    model: str, data: Path, decoding: dict[str, Any], parts: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """What the captions of a folder depend on."""
+    place = str(Path(model).absolute()) if Path(model).exists() else model
+    given_parts = {key: str(value) if isinstance(value, Path) else value for key, value in parts.items()}
+    return {"model": place, "data": str(data.absolute()), "decoding": decoding} | given_parts | more
 
 
-def _source(row: Row, captioner: Captioner) -> Any:
-    """What the captioner is given: a whole file by its name, a stretch of one as sound."""
-    if not row.start and row.end is None:
-        return row.video if row.video and captioner.sampler else row.audio
-    from earwitness.media.reading import load_audio
-
-    return load_audio(row.audio, captioner.sample_rate, start=row.start, end=row.end).waveform
+def name_of_model(model: str) -> str:
+    """The name of a run for the checkpoint RUN/model, else the last part of a folder or hub name."""
+    path = Path(model)
+    return path.absolute().parent.name if path.name == "model" and path.absolute().parent.name else path.name
 
 
-def _score(rows: Sequence[Row], texts: dict[str, str], metrics: str, settings: dict[str, Any]) -> Report:
-    from earwitness.metrics import score
-
-    if not rows:
-        raise ValueError("no clip that has captions to judge by could be heard: there is nothing to score")
-    with _status("Scoring"):
-        return score(
-            [texts[row.id] for row in rows],
-            [row.captions for row in rows],
-            metrics,
-            ids=[row.id for row in rows],
-            audio=list(_sounds(rows).values()),
-            **settings,
-        )
+def default_folder(settings: dict[str, Any]) -> Path:
+    """A folder of its own for each run, split and choice of settings."""
+    mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    data = Path(settings["data"])
+    return Path("evaluations") / f"{name_of_model(settings['model'])}-{data.parent.name}-{data.stem}-{mark}"
 
 
-def _sounds(rows: Sequence[Row]) -> dict[str, Sound]:
-    from earwitness.metrics.sounds import Sound
-
-    return {row.id: Sound(row.audio, row.start, row.end) for row in rows}
-
-
-def _write(report: Report, rows: Sequence[Row], folder: Path, name: str) -> None:
+def _write(evaluated: Evaluated, folder: Path, name: str) -> None:
     from earwitness.metrics.worst_cases import write_page
+    from earwitness.studies.evaluation import sounds
 
-    for ending in (".json", ".csv", ".tex"):
+    report = evaluated.report
+    for ending in (".csv", ".tex"):
         write_report(report, folder / f"report{ending}", name)
     if report.clips:
-        write_page(report, folder / "worst.html", audio=_sounds(rows), title=f"Worst captions of {name}")
+        audio = dict(zip(report.ids, sounds(evaluated.rows)))
+        with _status("Writing the page of the worst captions"):
+            write_page(report, folder / "worst.html", audio=audio, title=f"Worst captions of {name}")
 
 
-def _tell(report: Report, rows: Sequence[Row], failures: dict[str, str], folder: Path) -> None:
-    typer.echo(str(report))
+def _print(evaluated: Evaluated, count: int, folder: Path) -> None:
+    typer.echo(str(evaluated.report))
     typer.echo(f"captions.jsonl, report.json, .csv, .tex and worst.html are in {folder}", err=True)
-    without = sum(not row.captions for row in rows)
-    if without:
+    timing = evaluated.timing
+    if timing["clips"]:
         typer.echo(
-            f"{without} of {len(rows)} clips have no captions to judge by and are not scored.", err=True
+            f"{timing['seconds_per_clip']:.3f} s a clip, {timing['clips_per_second']:.2f} clips/s, without "
+            "the loading of the model.",
+            err=True,
         )
-    if failures:
+    if evaluated.cut:
         typer.echo(
-            f"{len(failures)} of {len(rows)} clips could not be heard; scores leave them out:", err=True
+            f"{len(evaluated.cut)} of {count} clips are longer than the model takes at once: the loudest "
+            "window of each was captioned.",
+            err=True,
         )
-        for name, reason in failures.items():
+    unscored = count - len(evaluated.failures) - len(evaluated.rows)
+    if unscored:
+        typer.echo(f"{unscored} of {count} clips have no captions to judge by and are not scored.", err=True)
+    if evaluated.failures:
+        typer.echo(
+            f"{len(evaluated.failures)} of {count} clips could not be read; scores leave them out:", err=True
+        )
+        for name, reason in evaluated.failures.items():
             typer.echo(f"  {name}: {reason}", err=True)
 
 

@@ -13,34 +13,41 @@ Place = tuple[Any, ...]  # keys and numbers of list items, from the root
 
 def presets(
     name: Annotated[str | None, typer.Argument(help="A preset or a recipe file; none: list them.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.path=value, as `earwitness train` takes them.")
+    ] = None,
 ) -> None:
     """List the presets, or print one with its comments, which say where every value comes from.
 
     \b
     earwitness presets                             what there is
     earwitness presets mini > mine.yaml            a recipe of your own to start from
+    earwitness presets lamb model.max_seconds=30   with other values
     """
     from earwitness.config.preset import list_presets, load_preset
 
     with exit_on_error():
         if name is not None:
-            typer.echo(resolved(name), nl=False)
+            typer.echo(resolved(name, overrides), nl=False)
             return
         for preset in list_presets():
             typer.echo(f"{preset:24} {load_preset(preset).description}")
 
 
-def resolved(name: str) -> str:
-    """The YAML of a preset; one that builds on another with all it takes from there, comments included."""
+def resolved(name: str, overrides: list[str] | None = None) -> str:
+    """The YAML of a preset; one that builds on another with all it takes from there, comments included.
+
+    A value that an override changes loses its comment. Raises ConfigError.
+    """
     import yaml
 
     from earwitness.config.preset import load_preset, preset_text
 
     files = [preset_text(name)]
-    preset = load_preset(name)  # raises ConfigError for what is wrong with any of the files
+    preset = load_preset(name, overrides)
     while base := yaml.safe_load(files[0]).get("base"):
         files.insert(0, preset_text(base))
-    if len(files) == 1:
+    if len(files) == 1 and not overrides:
         return files[0]
     heads, comments = "", dict[Place, str]()
     for text in files:
@@ -49,10 +56,22 @@ def resolved(name: str) -> str:
             place: text.splitlines()[line].partition(" #")[2] for place, line in places(text).items()
         }
     data = preset.model_dump(mode="json", exclude_unset=True)
+    plain = load_preset(name).model_dump(mode="json", exclude_unset=True)
+    comments = {place: text for place, text in comments.items() if _at(data, place) == _at(plain, place)}
     lines = yaml.dump(data, Dumper=one_line_dumper(), sort_keys=False, width=1000).splitlines()
     for place, line in places("\n".join(lines)).items():
         lines[line] += f"  #{comments[place]}" if comments.get(place) else ""
     return heads + "".join(f"{line}\n" for line in lines)
+
+
+def _at(data: Any, place: Place) -> Any:
+    """What stands at a place, None where there is no such place."""
+    for key in place:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def one_line_dumper() -> Any:

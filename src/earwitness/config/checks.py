@@ -145,6 +145,8 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.sentence and teacher go together"
     if stage.teacher and stage.task != "alignment":
         yield f"{where}: teacher needs task alignment"
+    if stage.best_by in ("caption", "spider", "fense", "cider_d") and stage.task != "captioning":
+        yield f"{where}: best_by: {stage.best_by} needs task captioning"
     if stage.reward and stage.task not in ("labels", "captioning"):
         yield f"{where}: reward needs task labels or captioning"
     if stage.task == "labels" and "<tags>" not in model.prompt:

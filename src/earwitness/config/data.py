@@ -60,8 +60,19 @@ class CaptionedSet(Section):
         return {"path": data} if isinstance(data, str) else data
 
 
+class SpecAugment(Section):
+    """Masks on the log-mel of training clips (Park et al. 2019): so many in time and in frequency,
+    less wide than this.
+    """
+
+    masks: int = Field(2, ge=0)
+    frames: int = Field(40, ge=1)
+    bands: int = Field(12, ge=1)
+
+
 class ManifestData(Section):
-    """Captioned recordings. exclude: file of ids that must not be trained on (a test set's sources).
+    """Captioned recordings. exclude: file of ids that are passed over in training. test: manifests, or tables
+    with sound_id or youtube_id, of whose recordings none may be among those of training (data/overlap.py).
 
     epoch_over: clips, each with one of its captions at random; or captions, each of them. mixup: share of
     clips that sound together with another one, captions joined by "and". Validation clips are heard in full,
@@ -72,11 +83,20 @@ class ManifestData(Section):
     train: Annotated[list[CaptionedSet], Field(min_length=1)]
     validation: Annotated[list[str], Field(min_length=1)]
     exclude: str | None = None
+    test: list[str] = Field([])
     epochs: float = Field(1.0, gt=0)
     epoch_over: Literal["clips", "captions"] = "clips"
     seconds: float = Field(10.0, gt=0)  # of a longer recording, a random crop of this length
     mixup: float = Field(0.0, ge=0, le=1)
-    spec_augment: bool = False
+    spec_augment: SpecAugment | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_switch(cls, data: Any) -> Any:
+        """Before 0.2 spec_augment was true or false."""
+        if isinstance(data, dict) and isinstance(data.get("spec_augment"), bool):
+            return data | {"spec_augment": {} if data["spec_augment"] else None}
+        return data
 
     @property
     def streamed(self) -> bool:

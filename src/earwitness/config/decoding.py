@@ -43,6 +43,7 @@ class DecodingConfig(Section):
     beams: int = Field(3, ge=1)  # default beam width
     no_repeat_ngram: int = Field(0, ge=0)  # a run of so many tokens occurs once in a caption; 0: no limit
     repetition: float = Field(0.0, ge=0)  # logit taken from words already generated; 0: none
+    max_new_tokens: int = Field(40, ge=1)  # of a caption
     length_penalty: float = 1.0  # beams are ranked by log-probability / length ** this
     alignment: float = Field(0.0, ge=0)  # weight of a beam's cosine with the audio in the choice of a beam
     calibration: CalibrationConfig | None = None  # None: scores are not probabilities of being right

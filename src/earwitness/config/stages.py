@@ -67,6 +67,9 @@ class Stage(Section):
     confusion: float = Field(0.0, ge=0)  # how far the encoder's tokens are moved between clips; 0: not
     blend: float = Field(1.0, gt=0, le=1)  # share of its end in a stage's weights; the rest is its beginning
     evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
+    # What makes the kept weights the best on the validation data. None: the mAP of tags, the loss of captions
+    # that are rewarded, else the loss of the clips' own captions.
+    best_by: Literal["caption", "loss", "spider", "fense", "cider_d", "last"] | None = None
     workers: int = Field(1, ge=0)
     seed: int = 0
     bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU

@@ -60,6 +60,12 @@ def read_wavcaps(
     return found
 
 
+def found_blacklists(folder: Path) -> list[str]:
+    """The published blacklist of all of AudioCaps and Clotho, where it is among the set's files."""
+    file = _json_files(folder) / "blacklist" / "blacklist_exclude_all_ac.json"
+    return ["all_ac"] if file.is_file() else []
+
+
 def read_ids(file: Path) -> set[Id]:
     """Ids that must not be trained on, of Freesound or YouTube.
 

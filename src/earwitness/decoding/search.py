@@ -23,7 +23,8 @@ class Search:
     guides: raise the scores of tokens that fit the audio. repetition: a logits processor that lowers those of
     words already generated, or None. alignment: weight of a beam's cosine with the audio, measured in
     `space`, beside its mean log-probability; 0 takes the beam that the search ranks first. no_repeat_ngram:
-    a run of so many tokens occurs once in a caption; 0: no limit. length_penalty: beams are ranked by
+    a run of so many tokens occurs once in a caption; 0: no limit. max_new_tokens: of a caption.
+    length_penalty: beams are ranked by
     log-probability / length ** length_penalty.
     """
 
@@ -33,6 +34,7 @@ class Search:
     alignment: float = 0.0
     beams: int = 3
     no_repeat_ngram: int = 0
+    max_new_tokens: int = 40
     length_penalty: float = 1.0
 
     @property
@@ -66,7 +68,7 @@ class Search:
         return [texts[row] for row in rows.tolist()], scores[rows]
 
     def _with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = {"beams": self.beams}
+        own: dict[str, Any] = {"beams": self.beams, "max_new_tokens": self.max_new_tokens}
         if self.no_repeat_ngram:
             own["no_repeat_ngram_size"] = self.no_repeat_ngram
         if options.get("beams", self.beams) > 1:

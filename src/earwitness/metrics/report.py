@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from earwitness.atomic_write import atomic_write_text
@@ -17,6 +18,7 @@ from earwitness.version import __version__
 
 # Metrics on the scale 0 to 1 are usually printed times 100; these are not.
 COUNTS = frozenset(("vocabulary", "diversity.length"))
+POOLED = frozenset(("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor"))  # no means over clips
 LOWER_IS_BETTER = frozenset(("fer", "diversity.self_similarity"))
 
 
@@ -66,6 +68,33 @@ class Report:
             }
             for number in range(len(self.ids))
         ]
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> Report:
+        """Read what `to_json` wrote. Sums that BLEU and METEOR are pooled from are computed again.
+
+        Raises ValueError for a file that is no report, or whose pooled values come out otherwise today.
+        """
+        from earwitness.metrics.evaluation import score
+
+        try:
+            data = json.loads(Path(path).read_text("utf-8"))
+            rows, corpus = data["clips"], dict(data["corpus"])
+            texts = [[row[key] for row in rows] for key in ("id", "candidate", "references")]
+            names = [key for key in (rows[0] if rows else ()) if key not in ("id", "candidate", "references")]
+            clips = {name: [row[name] for row in rows] for name in names}
+            report = cls(corpus, clips, data["signature"], *texts, missing=dict(data.get("missing", {})))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no report of `earwitness evaluate` or `score`: {error}") from None
+        pooled = [name for name in corpus if name in POOLED]
+        if pooled and rows:
+            again = score(texts[1], texts[2], pooled, tokenize="|tok:split|" not in report.signature)
+            if other := [name for name in pooled if abs(again.corpus[name] - corpus[name]) > 1e-9]:
+                raise ValueError(
+                    f"{path}: {', '.join(other)} come out otherwise in this version: score again"
+                )
+            report.pooled = again.pooled
+        return report
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a JSON file."""

@@ -95,7 +95,7 @@ class OnnxModel:
         processors += [] if self._repetition is None else [self._repetition]
         if size := decoding.get("no_repeat_ngram_size", self.settings.no_repeat_ngram):
             processors.append(without_repeated_ngrams(size))
-        most = decoding.get("max_new_tokens", 40)
+        most = decoding.get("max_new_tokens", self.settings.max_new_tokens)
         found = beam_search(
             language_model,
             processors,

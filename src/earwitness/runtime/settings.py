@@ -34,6 +34,7 @@ class Settings:
     audio_tokens: int
     beams: int
     length_penalty: float
+    max_new_tokens: int
     no_repeat_ngram: int
     repetition: float
     tag_guide: float

@@ -111,11 +111,16 @@ def sound_of(sounds: Sequence[Array], device: torch.device) -> dict[str, Tensor]
 
 
 def video_of(frames: Sequence[NDArray[np.uint8] | None], device: torch.device) -> dict[str, Tensor] | None:
-    """What it watches: {"frames": [B, N, 3, size, size], "counts": [B]}; None if no clip shows anything."""
+    """What it watches: {"frames": [B, N, 3, size, size], or features [B, N, D], "counts": [B]}.
+
+    None if no clip shows anything.
+    """
     shown = [each for each in frames if each is not None]
     if not shown:
         return None
     pictures = [torch.from_numpy(shown[0][:0] if each is None else each) for each in frames]
     counts = torch.tensor([len(each) for each in pictures])
-    prepared = prepare_frames(pad_sequence(pictures, True).to(device), size=shown[0].shape[-2])
-    return {"frames": prepared, "counts": counts.to(device)}
+    padded = pad_sequence(pictures, True).to(device)
+    if shown[0].ndim == 4:
+        padded = prepare_frames(padded, size=shown[0].shape[-2])
+    return {"frames": padded, "counts": counts.to(device)}

@@ -187,16 +187,19 @@ def _targets(
     return (counts.view(len(scenes), tokens, tags) >= token_frames / 4).float()
 
 
-def spec_augment(mel: Tensor, seed: int, time_masks: int = 2, band_masks: int = 2) -> Tensor:
-    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: up to 40 frames or 12 bands set to the clip's mean."""
+def spec_augment(mel: Tensor, seed: int, masks: int = 2, frames: int = 40, bands: int = 12) -> Tensor:
+    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: `masks` stretches of less than `frames` frames, and
+    as many of
+    less than `bands` bands, are set to the clip's mean.
+    """
     rng = np.random.default_rng(seed)
     out = mel.clone()
     for i in range(len(out)):
         mean = mel[i].mean()
-        for _ in range(time_masks):
-            at, width = int(rng.integers(mel.shape[2])), int(rng.integers(40))
+        for _ in range(masks):
+            at, width = int(rng.integers(mel.shape[2])), int(rng.integers(frames))
             out[i, :, at : at + width] = mean
-        for _ in range(band_masks):
-            at, width = int(rng.integers(mel.shape[1])), int(rng.integers(12))
+        for _ in range(masks):
+            at, width = int(rng.integers(mel.shape[1])), int(rng.integers(bands))
             out[i, at : at + width] = mean
     return out

@@ -21,7 +21,7 @@ def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> 
     than others looks at `spare` instead: where the model is in parts (FSDP), all must work for one to go on.
     """
     was_training = task.training
-    fewer = max(_gathered(len(batches))) - len(batches)
+    fewer = max(gathered(len(batches))) - len(batches)
     task.eval()
     sums: dict[str, float] = defaultdict(float)
     scores, truths = [], []
@@ -37,7 +37,7 @@ def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> 
     for _ in range(fewer):
         task(**to_device(spare, device))
     task.train(was_training)
-    parts = _gathered((dict(sums), scores, truths))
+    parts = gathered((dict(sums), scores, truths))
     count = sum(part[0].get("batches", 0.0) for part in parts)
     names = dict.fromkeys(name for part in parts for name in part[0] if name != "batches")
     metrics = {f"eval_{n}": sum(part[0].get(n, 0.0) for part in parts) / max(count, 1) for n in names}
@@ -71,7 +71,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return batch.to(device) if isinstance(batch, torch.Tensor) else batch
 
 
-def _gathered(part: Any) -> list[Any]:
+def gathered(part: Any) -> list[Any]:
     """What each process has, in order of rank."""
     if not dist.is_initialized():
         return [part]

@@ -12,18 +12,17 @@ from torch import Tensor, nn
 from earwitness.build import restore_tuning, towers
 from earwitness.config.stages import Losses
 from earwitness.embeds import Embeds
-from earwitness.fusion.ot_attention import matched
 from earwitness.losses.caption import caption_cross_entropy
 from earwitness.losses.cauchy_schwarz import cauchy_schwarz_divergence, token_cauchy_schwarz
 from earwitness.losses.gathered import gather_batch, share
 from earwitness.losses.info_nce import info_nce
 from earwitness.losses.modality_gap import modality_gap
-from earwitness.losses.ot_alignment import ot_alignment_loss, ot_alignment_loss_released
 from earwitness.model import AudioCaptioningModel, Trace
 from earwitness.training.confusion import confused
 from earwitness.training.rag_distillation import distillation, distillation_released, one_more
 from earwitness.training.reward import Embed, RetrievalReward
 from earwitness.training.self_critical import self_critical
+from earwitness.training.transport import transport_loss
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
@@ -59,12 +58,6 @@ def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) 
             raise ValueError("losses.retrieval_caption needs batches with retrieved captions")
         out["retrieval_caption"] = cross_entropy(trace.teacher_logits)
     return out
-
-
-def without_end(z_t: Embeds, ends: Tensor) -> Embeds:
-    """z_t [B, L, D_llm] without the ends of sentences, bool [B, L]; an empty caption keeps its own."""
-    words = z_t.mask & ~ends
-    return Embeds(z_t.values, torch.where(words.any(1, keepdim=True), words, z_t.mask))
 
 
 TAG_DETAIL = 0.1  # weight of the cross-entropies of single tags beside that of their ranking
@@ -250,10 +243,11 @@ class CaptioningTask(WholeTask):
         given = {name: known.get(name) for name in ("video", "captions")}
         trace = self.model(sound, ids, mask, **given, disturb=self.disturb)
         if not weights.align_end:
-            trace = replace(trace, z_t=without_end(trace.z_t, ids == self.model.language_model.eos_id))
+            ends = ids == self.model.language_model.eos_id
+            trace = replace(trace, z_t=trace.z_t.without(ends))
         losses = captioning_losses(trace, ids, mask, weights)
         if weights.ot_alignment:
-            losses["ot_alignment"] = self.ot_alignment(trace)
+            losses["ot_alignment"] = transport_loss(self.model, trace, weights.ot_temperature)
         if weights.distillation:
             if self.released:
                 losses["distillation"] = distillation_released(trace, weights.distillation_temperature)
@@ -271,15 +265,6 @@ class CaptioningTask(WholeTask):
             gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
             out |= {f"modality_gap_{name}": value for name, value in gap.items()}
         return out
-
-    def ot_alignment(self, trace: Trace) -> Tensor:
-        """LAVCap Eq. 4, or the form of its code where the fusion holds that form's parameter."""
-        assert trace.h_v is not None  # config/checks.py
-        similarity, log_plan = trace.match or matched(self.model.fusion, trace.h_a, trace.h_v)
-        scale = getattr(self.model.fusion, "logit_scale", None)
-        if scale is not None:
-            return ot_alignment_loss_released(similarity, log_plan, scale)
-        return ot_alignment_loss(similarity, log_plan, self.weights.ot_temperature)
 
 
 TASKS: dict[str, type[Task]] = {

@@ -22,8 +22,10 @@ from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.scenes.bank import Bank
 from earwitness.training.arguments import training_arguments
+from earwitness.training.best import check_metric
 from earwitness.training.inputs.scene_data import SceneSource, read_captions
 from earwitness.training.inputs.stage_data import ClipSource
+from earwitness.training.tower_check import check_towers
 
 STAGE_WEIGHTS = "stage.safetensors"
 OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
@@ -53,9 +55,11 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
             f"({', '.join(sorted(INTEGRATION_TO_CALLBACK))}); install it, or set report_to=[] "
             "(metrics.jsonl is written in any case)"
         )
+    check_towers(preset.model)
     if preset.init:
         weights_file(preset.init)
     for number, stage in chosen(preset):
+        check_metric(stage)
         if stage.reward:
             _sentence_encoder(stage.reward.sentence_encoder, f"stages.{number}.reward.sentence_encoder")
         if stage.teacher and preset.model.decoding.joint_space:

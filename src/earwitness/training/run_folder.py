@@ -27,16 +27,17 @@ FREE = {"workers", "trainer"}  # of a stage: what may change in the middle of a 
 
 
 def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
-    """Writes recipe, environment and fingerprints; a run that goes on must be the one that was begun.
+    """Writes recipe, environment and fingerprints; a run that is resumed must be the one that was begun.
 
-    Raises ConfigError naming each value that differs from before.
+    A folder in which no stage was begun, as after a start that failed, is free. Raises ConfigError naming
+    each
+    value that differs from before.
     """
     recipe = preset.model_dump(mode="json")
     found = {path: fingerprint(path) for path in files}
     known = out / RECIPE
-    if known.is_file():
-        before = yaml.safe_load(known.read_text("utf-8"))
-        before["model"] = with_decoding(before["model"])
+    if known.is_file() and any(out.glob("[0-9]*-*/*")):
+        before = _today(yaml.safe_load(known.read_text("utf-8")))
         faults = list(_differences(before, recipe))
         count = json.loads((out / ENVIRONMENT).read_text("utf-8"))[-1]["processes"]
         if count != processes:
@@ -52,6 +53,15 @@ def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
     starts = json.loads((out / ENVIRONMENT).read_text("utf-8")) if (out / ENVIRONMENT).is_file() else []
     starts.append(environment() | {"processes": processes})
     (out / ENVIRONMENT).write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
+
+
+def _today(before: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of an earlier version, with the defaults of settings that came since."""
+    before["model"] = with_decoding(before["model"])
+    try:
+        return Preset.model_validate(before).model_dump(mode="json")
+    except ValueError:
+        return before  # it has settings that are gone: each is named as a difference
 
 
 def environment() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from transformers.trainer import SCHEDULER_NAME
 from earwitness.checkpoints.folder import fill, trained_tensors
 from earwitness.config.stages import Stage
 from earwitness.model import AudioCaptioningModel
+from earwitness.training import best
 from earwitness.training.arguments import parameter_groups
 from earwitness.training.callbacks import StopOnSignal, WeightAverage, save_tensors, whole
 from earwitness.training.evaluation import SAMPLES, evaluate_task, sample_captions
@@ -132,6 +133,8 @@ class StageTrainer(Trainer):
         if self._evaluated is None or self._evaluated[0] != self.state.global_step:
             with self.average.in_place() if self.average else nullcontext():
                 metrics = self.measure()
+                if self.stage.best_by in best.METRICS:
+                    metrics |= self._caption_score(str(self.stage.best_by))
                 self._keep_best(metrics)
                 with self.accelerator.autocast():
                     samples = sample_captions(self.task, self.first_clips(), self.args.device)
@@ -147,9 +150,15 @@ class StageTrainer(Trainer):
             loader = self.get_eval_dataloader()
             return evaluate_task(self.task, loader, self.first_clips(), self.args.device)
 
+    def _caption_score(self, metric: str) -> dict[str, float]:
+        with self.accelerator.autocast():
+            return best.caption_score(self.task, self.get_eval_dataloader(), metric, self.args.device)
+
     def _keep_best(self, metrics: dict[str, float]) -> None:
-        """Saves the weights that were just evaluated if no earlier ones were better: mAP, else the loss."""
-        value = metrics.get("eval_map", -metrics["eval_loss"])
+        """Saves the weights that were just evaluated if no earlier ones were as good by the stage's
+        `best_by`.
+        """
+        value = best.quality(metrics, self.stage, self.state.global_step)
         note = self.folder / "best.json"
         tensors = whole(trained_tensors(self.captioner))
         if not self.is_world_process_zero():

@@ -63,7 +63,7 @@ def train_stage(
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(stage.seed)
-    args = training_arguments(stage, folder, report_to or [])
+    args = _arguments(train, stage, folder, report_to or [])
     task = _prepared(model, stage, bf16=args.bf16, device=str(args.device))
     if args.fsdp:
         _check_sharding(task, stage, args.world_size)
@@ -127,6 +127,24 @@ def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: 
     elif language_model.is_activation_checkpointing:
         language_model.gradient_checkpointing_disable()
     return task
+
+
+def _arguments(train: Any, stage: Stage, folder: Path, report_to: list[str]) -> TrainingArguments:
+    """What the stage asks of Trainer. A set smaller than a step is one short step for one process.
+
+    Raises ConfigError where several processes would each get a part of it.
+    """
+    args = training_arguments(stage, folder, report_to)
+    step = stage.batch_size * stage.accumulate * args.world_size
+    if isinstance(train, ClipStream) or len(train) >= step:
+        return args
+    if args.world_size > 1:
+        raise ConfigError(
+            f"stage {stage.name}: {len(train)} clips are fewer than the {step} of a step of "
+            f"{args.world_size} processes: lower batch_size or accumulate, or take fewer processes"
+        )
+    args.dataloader_drop_last = False
+    return args
 
 
 def _check_sharding(task: nn.Module, stage: Stage, processes: int) -> None:

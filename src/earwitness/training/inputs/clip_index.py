@@ -19,6 +19,7 @@ from tqdm import tqdm
 from earwitness.atomic_write import atomic_write
 from earwitness.config.errors import ConfigError
 from earwitness.data.manifest import Manifest, ManifestError, Row
+from earwitness.data.overlap import clip_keys
 from earwitness.decoding.words import normalise_caption
 from earwitness.media.containers import MediaError
 from earwitness.media.files import probe
@@ -30,7 +31,8 @@ _CHUNK = 4096  # rows looked at together
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage asks of a set. excluded: ids that are passed over. foreign: ids that must not be in it.
+    """What a stage asks of a set. excluded: ids that are passed over. foreign: keys (data/overlap.py) of
+    recordings that must not be in it.
 
     video: whether a row's video is looked at too.
     """
@@ -126,7 +128,7 @@ def _look(manifest: Manifest, needs: Needs, i: int) -> tuple[float, int, bool] |
         row = manifest[i]
         if row.id in needs.excluded:
             return float("nan"), 0, False
-        if row.id in needs.foreign:
+        if not needs.foreign.isdisjoint(clip_keys(row.id)):
             return f"{row.id} is in {needs.foreign_name} too: a split must not be trained and tested on"
         if not (captions := captions_of(row)):
             return f"{row.id} has no caption"

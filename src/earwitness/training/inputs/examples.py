@@ -36,6 +36,7 @@ class Example:
     frames: Tensor | None
     retrieved: Sequence[str] | None
     seed: int
+    references: Sequence[str] = ()  # all captions of a validation clip
     place: Any = None  # where the stream that it is from has come to (shard_data)
 
 
@@ -124,7 +125,7 @@ class ClipCollator:
         encode: CaptionEncoder,
         *,
         captions: bool = False,
-        masks: bool = False,
+        masks: dict[str, int] | None = None,
     ):
         self.hear, self.encode, self.captions, self.masks = hear, encode, captions, masks
 
@@ -133,7 +134,7 @@ class ClipCollator:
         waveforms = _padded([torch.from_numpy(e.waveform) for e in examples])
         features, frames = self.hear(waveforms, lengths)
         if self.masks:
-            features = spec_augment(features, examples[0].seed)
+            features = spec_augment(features, examples[0].seed, **self.masks)
         ids, mask = self.encode([normalise_caption(e.caption) for e in examples])
         batch: dict[str, Any] = {"sound": {"log_mel": features, "frames": frames}, "ids": ids, "mask": mask}
         shown = [e.frames for e in examples if e.frames is not None]
@@ -142,6 +143,8 @@ class ClipCollator:
             batch["video"] = {"frames": _padded(pictures), "counts": torch.tensor([len(p) for p in pictures])}
         if examples[-1].place is not None:
             batch["place"] = examples[-1].place
+        if all(e.references for e in examples):
+            batch["references"] = [list(e.references) for e in examples]
         if self.captions:
             batch["captions"] = [[normalise_caption(c) for c in e.retrieved or ()] for e in examples]
         return batch

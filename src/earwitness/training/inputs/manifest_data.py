@@ -165,7 +165,8 @@ class ValidationClips(Dataset):
         manifest, number, start, end = self.windows[i]
         row = manifest[number]
         waveform, frames = self.read(row, row.start + start, row.start + end)
-        return Example(row.id, waveform, captions_of(row)[0], frames, row.retrieved, i)
+        captions = captions_of(row)
+        return Example(row.id, waveform, captions[0], frames, row.retrieved, i, captions)
 
 
 def window_starts(whole: float, seconds: float) -> list[float]:

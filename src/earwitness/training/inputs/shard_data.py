@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from earwitness.config.data import ManifestData
 from earwitness.config.errors import ConfigError
+from earwitness.data.overlap import clip_keys
 from earwitness.data.shards import Place, Sample, ShardStream
 from earwitness.media.containers import MediaError
 from earwitness.training.callbacks import checkpoint
@@ -102,7 +103,7 @@ class ClipStream(IterableDataset[Example]):
         row = sample.row
         if row.id in self.excluded:
             return None
-        if row.id in self.foreign:
+        if not self.foreign.isdisjoint(clip_keys(row.id)):
             raise ConfigError(f"{row.audio}: {row.id} is validated on too; leave it out of the shards")
         try:
             if not captions_of(row):

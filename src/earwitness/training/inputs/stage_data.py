@@ -15,7 +15,8 @@ from earwitness.config.data import LabelData, ManifestData, SceneData, TextData
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.stages import Stage
-from earwitness.data.manifest import Manifest
+from earwitness.data.manifest import ManifestError
+from earwitness.data.overlap import keys_of_test
 from earwitness.data.shards import read_index
 from earwitness.model import AudioCaptioningModel
 from earwitness.training.inputs.clip_index import ClipIndex, Needs, clip_index, read_ids
@@ -71,9 +72,11 @@ class ClipSource:
             retrieved=bool(losses.distillation or losses.retrieval_caption),
         )
         validation = [clip_index(path, needs(), cache) for path in section.validation]
-        foreign = frozenset(row.id for path in section.validation for row in Manifest.open(path))
+        foreign = _foreign([*section.validation, *section.test])
         excluded = read_ids(section.exclude)
-        own = needs(excluded=excluded, foreign=foreign, foreign_name=", ".join(section.validation))
+        own = needs(
+            excluded=excluded, foreign=foreign, foreign_name=", ".join([*section.validation, *section.test])
+        )
         if section.streamed:
             for clips in section.train:
                 read_index(clips.path.rstrip("/"))
@@ -114,7 +117,7 @@ class ClipSource:
         return StageData(
             self._stream(read, stage.seed) if self.section.streamed else self._mixture(read, stage.seed),
             ValidationClips(self.section.validation, self.validation, read, model.config.max_seconds),
-            collator(masks=self.section.spec_augment),
+            collator(masks=self.section.spec_augment and self.section.spec_augment.model_dump()),
             collator(),
         )
 
@@ -137,6 +140,14 @@ class ClipSource:
             excluded=self.excluded,
             foreign=self.foreign,
         )
+
+
+def _foreign(paths: list[str]) -> frozenset[str]:
+    """Keys of the recordings of validation and test sets."""
+    try:
+        return frozenset().union(*map(keys_of_test, paths))
+    except ManifestError as error:
+        raise ConfigError(f"test: {error}") from None
 
 
 def stage_data(

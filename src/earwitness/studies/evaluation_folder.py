@@ -1,4 +1,6 @@
-"""The folder of an evaluation: the settings it was begun with, and its captions as they come."""
+"""The folder of an evaluation: the settings it was begun with, its captions as they come, how long
+they took.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from earwitness.tables import row as table_row
 if TYPE_CHECKING:
     from earwitness.captions import Caption
 
+SETTINGS, CAPTIONS, TIMING, REPORT = "settings.json", "captions.jsonl", "timing.json", "report.json"
+
 
 def open_folder(folder: Path, settings: dict[str, Any]) -> Path:
     """The folder, made if need be. Raises ValueError if its captions were made with other settings."""
-    path = folder / "settings.json"
+    path = folder / SETTINGS
     if path.is_file():
         before = json.loads(path.read_text("utf-8"))
         if other := [name for name in settings if before.get(name) != settings[name]]:
@@ -26,18 +30,20 @@ def open_folder(folder: Path, settings: dict[str, Any]) -> Path:
 
 
 class CaptionFile:
-    """captions.jsonl, a row a clip: what a stopped run left is kept, but for a last line that is cut off.
+    """captions.jsonl, a row a clip: what a stopped run left is kept, except for a last line that is cut off.
 
-    texts: id -> caption.
+    texts: id -> caption. cut: id -> seconds of a clip of which only a window was captioned.
     """
 
     def __init__(self, path: Path) -> None:
         before = path.read_bytes() if path.is_file() else b""
         whole = before[: before.rfind(b"\n") + 1]
         try:
-            self.texts = {row["id"]: row["caption"] for row in map(json.loads, whole.splitlines())}
+            rows = [json.loads(line) for line in whole.splitlines()]
+            self.texts = {row["id"]: row["caption"] for row in rows}
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} was not written by this command: name another --out") from None
+        self.cut: dict[str, float] = {row["id"]: row["cut_from"] for row in rows if "cut_from" in row}
         self.file = path.open("ab")
         self.file.truncate(len(whole))
 
@@ -47,9 +53,24 @@ class CaptionFile:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def add(self, name: str, caption: Caption, model: str) -> None:
+    def add(self, name: str, caption: Caption, model: str, cut_from: float | None = None) -> None:
+        """cut_from: seconds of the whole clip, where the caption is of a window of it."""
         row = table_row(caption, model) | {"id": name}
+        if cut_from is not None:
+            row["cut_from"] = self.cut[name] = round(cut_from, 3)
         line = json.dumps(row, ensure_ascii=False) + "\n"
         self.file.write(line.encode("utf-8", "backslashreplace"))  # file names need not be text
         self.file.flush()
         self.texts[name] = caption.text
+
+
+def add_time(folder: Path, clips: int, seconds: float) -> dict[str, float]:
+    """Adds a run's clips and seconds to timing.json; returns the sums: clips, seconds, seconds_per_clip."""
+    path = folder / TIMING
+    before = json.loads(path.read_text("utf-8")) if path.is_file() else {"clips": 0, "seconds": 0.0}
+    total, taken = before["clips"] + clips, before["seconds"] + seconds
+    timing = {"clips": total, "seconds": round(taken, 3)}
+    if total:
+        timing |= {"seconds_per_clip": round(taken / total, 4), "clips_per_second": round(total / taken, 2)}
+        path.write_text(json.dumps(timing, indent=1) + "\n", "utf-8")
+    return timing

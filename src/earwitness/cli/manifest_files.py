@@ -1,0 +1,32 @@
+"""Manifests among the paths of a command: their files, and the ids that rows of captions get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def files_of_manifests(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Paths with each manifest (.jsonl) replaced by its rows' files, and file -> the row's id.
+
+    A row's video stands for its sound. Raises ValueError for rows that are stretches of files, or share one.
+    """
+    from earwitness.data.manifest import Manifest
+
+    found: list[Path] = []
+    ids: dict[str, str] = {}
+    for path in paths:
+        if path.suffix.lower() != ".jsonl":
+            found.append(path)
+            continue
+        for row in Manifest.open(path):
+            file = row.video if row.video and not row.video.endswith(".npy") else row.audio
+            if row.start or row.end is not None:
+                raise ValueError(
+                    f"{path}: {row.id} is a stretch of a file; `earwitness evaluate` captions such rows"
+                )
+            if file in ids:
+                raise ValueError(f"{path}: {ids[file]} and {row.id} are both {file}")
+            ids[file] = row.id
+            found.append(Path(file))
+    return found, ids
