@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from earwitness.decoding.joint_space import JointSpace
-from earwitness.decoding.language_model import normalise_caption
+from earwitness.decoding.words import normalise_caption
 from earwitness.embeds import Embeds
 
 if TYPE_CHECKING:
