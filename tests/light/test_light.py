@@ -56,6 +56,13 @@ def test_a_folder_becomes_a_table_that_is_resumed(run, tmp_path) -> None:
     }
 
 
+def test_a_table_is_searched_by_words_and_by_meaning(run, tmp_path) -> None:
+    out = tmp_path / "all.jsonl"
+    run("caption", EXAMPLES / "jet.opus", EXAMPLES / "woman_and_dog.opus", "--out", out)
+    assert "woman_and_dog" in run("search", "dog", "--in", out).stdout
+    assert "woman_and_dog" in run("search", "puppy", "--in", out, "--meaning", "-n", 1).stdout
+
+
 def test_subtitles_and_sound_cues_between_dialogue(run, tmp_path) -> None:
     film = Path(shutil.copy(EXAMPLES / "street.mp4", tmp_path))
     run("caption", film, "--srt")

@@ -134,7 +134,7 @@ def test_words_that_no_caption_holds_are_searched_by_meaning(table):
 
 
 def test_a_model_without_a_joint_space_says_how_to_search_by_meaning(table, tiny_checkpoint, monkeypatch):
-    monkeypatch.setattr("earwitness.captioner.DEFAULT", tiny_checkpoint)
+    monkeypatch.setattr("earwitness.loading.DEFAULT", tiny_checkpoint)
     result = run("search", "guitar", "--in", table, status=1)
     assert f"earwitness index --captions {table} --out STORE" in result.stderr
     assert "answers 'guitar'" in result.stderr

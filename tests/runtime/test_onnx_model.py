@@ -85,6 +85,11 @@ def test_tags_over_time_and_of_clips(onnx_model, torch_model, sounds) -> None:
     assert np.allclose(found, wanted, atol=1e-5)
 
 
+def test_texts_in_the_joint_space(onnx_model, torch_model) -> None:
+    texts = ["A dog barks!", "rain falls on a roof", "a"]
+    assert np.allclose(onnx_model.embed_texts(texts), torch_model.embed_texts(texts), atol=1e-5)
+
+
 def test_what_a_captioner_asks_is_the_same(onnx_model, torch_model) -> None:
     for name in (
         "sample_rate",

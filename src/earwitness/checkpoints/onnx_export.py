@@ -163,6 +163,7 @@ def settings_of(model: AudioCaptioningModel, weights: Path) -> Settings:
         prompt=config.prompt,
         audio_tokens=audio_tokens(model),
         **config.decoding.model_dump(exclude={"guide", "joint_space"}),
+        joint_space=config.decoding.joint_space is not None,
         vocabulary_size=language_model.vocabulary_size,
         bos_id=language_model.bos_id,
         eos_id=language_model.eos_id,

@@ -33,7 +33,8 @@ class Adapt(nn.Module):
 
     def __init__(self, model: AudioCaptioningModel) -> None:
         super().__init__()
-        self.adapter, self.space = model.adapter, model.space
+        self.adapter: Any = model.adapter
+        self.space: Any = model.space
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         h_a = Embeds.full(tokens)

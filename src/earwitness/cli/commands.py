@@ -87,6 +87,7 @@ class Commands(TyperGroup):
 @lru_cache
 def _load(name: str) -> Any:
     module = import_module(f"earwitness.cli.{name}")
+    command: Any
     if hasattr(module, "app"):
         command = get_group(module.app)
     else:

@@ -60,20 +60,17 @@ def search(
 
 def _by_meaning(query: str, table: Path, count: int, device: str, *, asked: bool) -> list[Found]:
     """What the built-in model finds near in meaning; says how to search by meaning where it cannot."""
-    from earwitness.captioner import DEFAULT
-    from earwitness.checkpoints.folder import load_checkpoint
-    from earwitness.devices import resolve_device
-    from earwitness.retrieval.joint_space import JointSpaceTexts
+    from earwitness.loading import load_model
     from earwitness.retrieval.search import search_meaning
 
-    model = load_checkpoint(str(DEFAULT)).to(resolve_device(device))
+    model = load_model(device=device)
     try:
-        embed = JointSpaceTexts(model)
+        model.embed_texts([query])
     except ValueError:
         how = f"earwitness index --captions {table} --out STORE, then earwitness search --in STORE"
         typer.echo(f"No caption holds these words. To search by meaning: {how}", err=True)
         return []
-    found = search_meaning(query, table, count, embed)
+    found = search_meaning(query, table, count, model.embed_texts)
     if found and not asked:
         typer.echo("No caption holds these words; the nearest in meaning:", err=True)
     return found

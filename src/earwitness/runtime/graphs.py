@@ -77,12 +77,10 @@ class Continuation:
     def next(self, tokens: Ids, parents: Ids) -> Array:
         if self._own is None:
             layers, clips, heads, _, width = self._keys.shape
-            nothing = np.zeros((layers, clips, heads, tokens.shape[1], 0, width), np.float32)
-            self._own = nothing, nothing
+            keys = values = np.zeros((layers, clips, heads, tokens.shape[1], 0, width), np.float32)
         else:
             of_beams = parents[None, :, None, :, None, None]
-            self._own = tuple(np.take_along_axis(x, of_beams, 3) for x in self._own)  # type: ignore[assignment]
-        keys, values = self._own
+            keys, values = (np.take_along_axis(x, of_beams, 3) for x in self._own)
         logits, key, value = self._graphs("step", tokens, self._keys, self._values, self._real, keys, values)
         self._own = np.concatenate([keys, key], 4), np.concatenate([values, value], 4)
         return logits

@@ -64,9 +64,9 @@ class OrderGuide:
         disordered = np.array([not self._in_order(*clip) for clip in zip(probabilities, over_time)])
 
         def guided(said: Ids, logits: Array) -> Array:
-            logits = logits.copy()
-            logits[np.ix_(disordered, range(logits.shape[1]), self.tokens)] = -np.inf
-            return logits
+            forbidden = np.zeros(logits.shape, bool)
+            forbidden[..., self.tokens] = disordered[:, None, None]
+            return np.where(forbidden, np.float32(-np.inf), logits)
 
         return guided
 

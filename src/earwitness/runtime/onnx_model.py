@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.decoding.tag_prompt import tag_text
+from earwitness.decoding.words import normalise_caption
 from earwitness.runtime.beam_search import Processor, beam_search
 from earwitness.runtime.graphs import Continuation, Graphs
 from earwitness.runtime.guides import (
@@ -25,7 +26,7 @@ from earwitness.runtime.guides import (
     without_repeated_ngrams,
 )
 from earwitness.runtime.prompt import LaidOut, lay_out
-from earwitness.runtime.protocol import Array, Captions, Decoded, Pictures
+from earwitness.runtime.protocol import NO_JOINT_SPACE, Array, Captions, Decoded, Pictures
 from earwitness.runtime.settings import WEIGHTS, ExportError, Settings
 from earwitness.runtime.spectrogram import FRONT_ENDS, without_offset
 from earwitness.runtime.text import Text
@@ -105,7 +106,7 @@ class OnnxModel:
             min_new_tokens=min(decoding.get("min_new_tokens", 2), most),
             length_penalty=decoding.get("length_penalty", self.settings.length_penalty),
         )
-        scores = found.log_probabilities / found.lengths
+        scores: Array = (found.log_probabilities / found.lengths).astype(np.float32)
         texts = [[self._text.decode(beam) for beam in clip] for clip in found.ids.tolist()]
         if "num_return_sequences" in decoding or not self.settings.alignment:
             count = decoding.get("num_return_sequences", 1)
@@ -127,11 +128,16 @@ class OnnxModel:
             rows |= zip(places, probabilities)
         return np.stack([rows[place] for place in range(len(sounds))])
 
+    def embed_texts(self, texts: Sequence[str]) -> Array:
+        if not self.settings.joint_space:
+            raise ValueError(NO_JOINT_SPACE)
+        return self._read([normalise_caption(text) for text in texts])
+
     def _guides(self, tags: Array, over_time: Sequence[Array]) -> Iterator[Processor]:
         if self._tag_guide is not None:
             yield self._tag_guide.processor(tags)
         if self._order_guide is not None:
-            yield self._order_guide.processor(tags, [1 / (1 + np.exp(-logits)) for logits in over_time])
+            yield self._order_guide.processor(tags, [_sigmoid(logits) for logits in over_time])
 
     def _adapted(self, sounds: Sequence[Array]) -> tuple[Array, Array, Array, list[Array]]:
         """z_a [B, N_g, D_llm]; the sounds in the space where beams are chosen [B, dim]; the probabilities of
@@ -140,8 +146,9 @@ class OnnxModel:
         rows: dict[int, tuple[Array, ...]] = {}
         for places, h_a, logits, tags in self._encoded(sounds):
             rows |= zip(places, zip(*self._graphs("adapt", h_a), tags, logits))
-        z_a, audio, tags, over_time = zip(*(rows[place] for place in range(len(sounds))))
-        return np.stack(z_a), np.stack(audio), np.stack(tags), list(over_time)
+        *stacked, over_time = zip(*(rows[place] for place in range(len(sounds))))
+        z_a, audio, tags = map(np.stack, stacked)
+        return z_a, audio, tags, list(over_time)
 
     def _encoded(self, sounds: Sequence[Array]) -> Iterator[tuple[list[int], Array, Array, Array]]:
         """Clips of one length at a time, so that nothing is padded: their places, h_a, tag logits of tokens,
@@ -167,13 +174,22 @@ class OnnxModel:
             tokenize=self._text.tokenize,
         )
 
+    def _read(self, texts: Sequence[str]) -> Array:
+        """Captions -> vectors of the space where beams are chosen."""
+        (vectors,) = self._graphs("read", *self._text.encode_captions(texts))
+        return vectors
+
     def _alignment(self, audio: Array, texts: Sequence[Sequence[str]]) -> Array:
         """The cosine of each clip's audio with each of its beams, [B, n]."""
-        (said,) = self._graphs("read", *self._text.encode_captions([text for own in texts for text in own]))
+        said = self._read([text for own in texts for text in own])
         cosine: Array = (_unit(said).reshape(len(texts), -1, said.shape[1]) @ _unit(audio)[:, :, None])[
             ..., 0
         ]
         return cosine
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
 
 
 def _unit(x: Array) -> Array:

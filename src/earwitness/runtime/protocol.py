@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+NO_JOINT_SPACE = "this model has no joint space (its config lacks decoding.joint_space)"
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
 
 
@@ -89,6 +90,12 @@ class CaptioningModel(Protocol):
 
     def tag_logits(self, sounds: Sequence[Array]) -> list[Array]:
         """Logits of every tag at every token of each clip, [N, tags]; tokens divide its time evenly."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Array:
+        """N texts -> unit vectors [N, D] of the joint space, where those of one meaning are near each other.
+
+        Raises ValueError for a model without one (config: decoding.joint_space).
+        """
 
     def tag_probabilities(self, sounds: Sequence[Array]) -> Array:
         """Probability that each tag sounds somewhere in each clip, [B, tags]."""

@@ -41,6 +41,7 @@ class Settings:
     order_guide: bool
     alignment: float
     calibration: dict[str, float] | None
+    joint_space: bool
     vocabulary_size: int
     bos_id: int | None
     eos_id: int

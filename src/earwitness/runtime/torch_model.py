@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from earwitness.decoding.joint_space import JointSpace
+from earwitness.decoding.words import normalise_caption
 from earwitness.embeds import Embeds
 from earwitness.encoders.frames import prepare_frames
 from earwitness.model import AudioCaptioningModel
-from earwitness.runtime.protocol import Array, Captions, Decoded, Pictures
+from earwitness.runtime.protocol import NO_JOINT_SPACE, Array, Captions, Decoded, Pictures
 
 
 class TorchModel:
@@ -98,6 +100,17 @@ class TorchModel:
     def tag_probabilities(self, sounds: Sequence[Array]) -> Array:
         rows: Array = self.network.encoder.tag_probabilities(self._listen(sounds)).float().cpu().numpy()
         return rows
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Array:
+        if not isinstance(self.network.space, JointSpace):
+            raise ValueError(NO_JOINT_SPACE)
+        language_model = self.network.language_model
+        ids, mask = language_model.encode_captions([normalise_caption(text) for text in texts])
+        vectors: Array = (
+            self.network.space.read(Embeds(language_model.embed(ids).float(), mask)).cpu().numpy()
+        )
+        return vectors
 
     def _listen(self, sounds: Sequence[Array]) -> Embeds:
         return self.network.listen(sound_of(sounds, self.network.device))
