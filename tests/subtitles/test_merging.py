@@ -285,6 +285,8 @@ def test_speech_weak_and_general_tags_are_no_events():
         ([("church bell", 0.9), ("bell ringing", 0.8)], ["church bell"]),
         ([("Bark", 0.9), ("Dog", 0.8), ("Rain", 0.7)], ["bark", "rain"]),
         ([("dog", 0.9), ("rain", 0.8), ("horse", 0.7)], ["dog", "rain"]),
+        ([("Animal", 0.9), ("Dog", 0.8), ("Inside, small room", 0.7), ("Rain", 0.5)], ["dog", "rain"]),
+        ([("Vehicle", 0.9), ("Inside, small room", 0.8)], ["vehicle"]),
         ([("rain falling", 0.9), ("thunder", 0.8)], ["rain falling", "thunder"]),
     ],
 )

@@ -15,6 +15,7 @@ from earwitness.subtitles.merging import has_cues, merge_cues
 from earwitness.subtitles.sound_cues import CueLimits, sound_events
 from earwitness.tables import FORMATS, spelled
 
+LISTED = 20  # sounds without a place that are named one by one
 DIALOGUES = (".srt", ".vtt")  # formats that sound cues can be merged into
 
 
@@ -146,8 +147,10 @@ def sound_cue_writer(
         known = f", {len(merged.known)} are described already" if merged.known else ""
         lost = f", {len(merged.left_out)} found no place" if merged.left_out else ""
         tell(f"{path}: {len(merged.placed)} sound cues{known}{lost}.")
-        for event in merged.left_out:
+        for event in merged.left_out[:LISTED]:
             tell(f"  no place for {event.text} at {clock(event.start)}")
+        if (more := len(merged.left_out) - LISTED) > 0:
+            tell(f"  and for {more} more")
 
     return write
 

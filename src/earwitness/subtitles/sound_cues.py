@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from earwitness.captions import Caption, Tags, is_speech_tag
 from earwitness.encoders.audioset import audioset_classes
-from earwitness.encoders.tag_families import family
+from earwitness.encoders.tag_families import GENERIC, NO_SOURCE, family
 
 # Steady broadband noises: one that sounds has most of the others among its tags.
 STEADY_NOISE = re.compile(
@@ -96,13 +96,16 @@ def sound_events(
 def _told(tags: Tags, least: float) -> list[tuple[str, float]]:
     """Tags worth a cue, the most probable first, one of each source.
 
-    Of "engine" and "car engine running" the latter is told; of "rain falling" and "frying", which taggers
-    confuse, the more probable one.
+    Of "engine" and "car engine running", or "Animal" and "Dog", the latter is told; of "rain falling" and
+    "frying", which taggers confuse, the more probable one. "Inside, small room" is no sound.
     """
     named: dict[str, float] = {}
     for name, probability in sorted(tags, key=lambda tag: -tag[1]):
-        if probability >= least and name != "silence" and not is_speech_tag(name):
+        is_sound = name != "silence" and FAMILIES.get(_plain(name)) != NO_SOURCE
+        if probability >= least and is_sound and not is_speech_tag(name):
             named.setdefault(_plain(name), probability)
+    if any(FAMILIES.get(name) != GENERIC for name in named):
+        named = {name: p for name, p in named.items() if FAMILIES.get(name) != GENERIC}
     words = [set(name.split()) for name in named]
     special = {name: p for name, p in named.items() if not any(set(name.split()) < other for other in words)}
     told: list[tuple[str, float]] = []
