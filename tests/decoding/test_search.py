@@ -66,9 +66,10 @@ def test_sampling_and_several_captions_choose_nothing(options: dict[str, Any]) -
 
 
 def test_defaults_give_way_to_options() -> None:
-    search = Search(beams=5, no_repeat_ngram=3, length_penalty=0.5)
+    search = Search(beams=5, no_repeat_ngram=3, max_new_tokens=30, length_penalty=0.5)
     asked = {key: value for key, value in run(search)[2].items() if key != "logits_processors"}
-    assert asked == {"beams": 5, "no_repeat_ngram_size": 3, "length_penalty": 0.5}
+    wanted = {"beams": 5, "no_repeat_ngram_size": 3, "max_new_tokens": 30, "length_penalty": 0.5}
+    assert asked == wanted and run(search, max_new_tokens=8)[2]["max_new_tokens"] == 8
     asked = run(search, beams=1, no_repeat_ngram_size=2)[2]
     assert asked["beams"] == 1 and asked["no_repeat_ngram_size"] == 2 and "length_penalty" not in asked
 
