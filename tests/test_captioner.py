@@ -190,6 +190,15 @@ def test_missing_default_model_says_so(monkeypatch, tmp_path):
         Captioner.from_pretrained()
 
 
+def test_mini_names_the_default_model_unless_it_is_a_folder(monkeypatch, tmp_path, tiny_checkpoint):
+    monkeypatch.setattr("earwitness.loading.DEFAULT", tiny_checkpoint)
+    monkeypatch.chdir(tmp_path)
+    assert Captioner.from_pretrained("mini", device="cpu").name == "mini"
+    (tmp_path / "mini").mkdir()
+    with pytest.raises(CheckpointError):
+        Captioner.from_pretrained("mini", device="cpu")
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.25])
 def test_digital_silence_is_called_silence(captioner, offset):
     dither = np.random.default_rng(0).integers(-1, 2, RATE) / 2**15 + offset

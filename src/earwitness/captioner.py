@@ -74,7 +74,7 @@ class Captioner:
         runtime: Runtime = "auto",
         **parts: Any,
     ) -> Captioner:
-        """A checkpoint folder, a hub name, or None: the model that comes with the package.
+        """A checkpoint folder, a hub name, or None or "mini": the model that comes with the package.
 
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.

@@ -24,7 +24,7 @@ def load_model(
     dtype: str | torch.dtype = "auto",
     runtime: Runtime = "auto",
 ) -> CaptioningModel:
-    """A checkpoint folder, a hub name, or None: the model that comes with the package.
+    """A checkpoint folder, a hub name, or None or "mini": the model that comes with the package.
 
     runtime: "onnx" is ONNX Runtime, for a folder that `earwitness export --onnx` wrote, as the built-in
     model's is; "torch" serves any model and device; "auto" takes ONNX Runtime for such a folder on the CPU,
@@ -34,6 +34,8 @@ def load_model(
     """
     if runtime not in ("auto", "onnx", "torch"):
         raise ValueError(f"unknown runtime {runtime!r}: choose auto, onnx or torch")
+    if name_or_path == "mini" and not Path("mini").exists():
+        name_or_path = None
     folder = Path(name_or_path or DEFAULT)
     if name_or_path is None and not (DEFAULT / WEIGHTS).is_file():
         raise CheckpointError(

@@ -34,6 +34,17 @@ def test_a_row_is_read_with_absolute_paths(tmp_path):
     assert row == Row("a", audio, ("a dog",), video, 1.0, 2.5, ("dog",), ("a cat",))
 
 
+def test_columns_of_others_are_ignored_and_misspelt_ones_refused(tmp_path):
+    extra = line(license="CC0", split="test", url="https://example.org", speakers=2, aux={"a": 1})
+    assert (
+        Manifest.open(write(tmp_path / "m.jsonl", extra))[0]
+        == Manifest.open(write(tmp_path / "n.jsonl", line()))[0]
+    )
+    for name in ("caption", "label", "audios", "ends", "Start"):
+        with pytest.raises(ManifestError, match=f"unknown columns \\['{name}'\\]"):
+            Manifest.open(write(tmp_path / "x.jsonl", line(**{name: "x"})))[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -51,14 +52,18 @@ class Row:
 
     @classmethod
     def from_json(cls, data: Any) -> Row:
-        """A row of exactly these columns and types. Raises ValueError that names the column."""
+        """A row of these columns and types; others are ignored, but for names that are nearly one of these.
+
+        Raises ValueError that names the column.
+        """
         if not isinstance(data, dict):
             raise ValueError("is no JSON object")
-        if unknown := data.keys() - _READ:
-            raise ValueError(f"has unknown columns {sorted(unknown)}; there are {', '.join(_READ)}")
+        unknown = [name for name in data if name not in _READ]
+        if misspelt := [name for name in unknown if get_close_matches(name, _READ, 1, cutoff=0.8)]:
+            raise ValueError(f"has unknown columns {sorted(misspelt)}; there are {', '.join(_READ)}")
         if lacking := {"id", "audio", "captions"} - data.keys():
             raise ValueError(f"lacks {', '.join(sorted(lacking))}")
-        row = cls(**{name: _READ[name](name, value) for name, value in data.items()})
+        row = cls(**{name: _READ[name](name, value) for name, value in data.items() if name in _READ})
         if row.end is not None and row.end <= row.start:
             raise ValueError(f"ends at {row.end:g} s, before its start at {row.start:g} s")
         return row
