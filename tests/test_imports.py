@@ -209,7 +209,6 @@ LONGER = {
     "media/reading.py:load_audio": 53,
     "scenes/composer.py": 283,
     "training/objective.py": 280,
-    "metrics/evaluation.py:score": 57,
     "training/trainer.py:train_stage": 60,
 }
 

@@ -13,9 +13,9 @@ import pytest
 from earwitness import score
 from earwitness.metrics.comparison import compare
 from earwitness.metrics.evaluation import metric_names
-from earwitness.metrics.files import read_captions, score_files
+from earwitness.metrics.files.scoring import read_captions, score_files
 from earwitness.metrics.report import latex_table
-from earwitness.metrics.worst_cases import write_page
+from earwitness.metrics.worst_cases import write_differences, write_page
 
 CANDIDATES = ["a dog barks loudly", "rain falls on a roof", "a man speaks"]
 REFERENCES = [
@@ -79,7 +79,11 @@ def test_missing_parts_are_named_and_the_rest_comes():
     assert set(report.missing) == {"clap_score", "mace", "spice", "spider", "spider_fl"}
     assert "pass audio=" in report.missing["clap_score"]
     assert "--spice-home" in report.missing["spice"] and report.missing["spider"] == report.missing["spice"]
-    assert "clap_score: left out" in str(report)
+    lines = str(report).splitlines()
+    left_out = [line for line in lines if "left out" in line]
+    assert len(left_out) == 1 and all(name in left_out[0] for name in report.missing)
+    assert left_out[0].startswith("left out: clap_score (clap_score needs the sounds") and len(lines) == 3
+    assert "spice, spider, spider_fl (SPICE needs" in left_out[0] and "neural_text" not in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -310,6 +314,66 @@ def test_rows_meet_by_id(tmp_path):
         score_files(write(tmp_path / "e.csv", "id,caption\nx,dog\n"), other, "rouge_l")
     with pytest.raises(ValueError, match="several captions for 1 ids"):
         score_files(write(tmp_path / "f.csv", "id,caption\nx,dog\nx,cat\ny,rain\n"), other, "rouge_l")
+
+
+def test_a_cache_that_cannot_be_written_moves_to_a_temporary_folder(monkeypatch, tmp_path):
+    from earwitness.metrics.meteor import data
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(data.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(data, "build", lambda folder: folder.mkdir(parents=True))
+    with pytest.warns(UserWarning, match="cannot be written .* name another folder in EARWITNESS_CACHE"):
+        folder = data._index()
+    assert folder.is_dir() and folder.parent == data.temporary_cache() and folder.is_relative_to(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_keeps_spice_tuples_in_memory(tmp_path):
+    from earwitness.metrics.spice.official import TupleCache
+
+    (tmp_path / "file").write_text("")
+    cache = TupleCache(tmp_path / "file" / "spice-tuples")
+    cache.add({"a dog": [("dog",)]})
+    assert "a dog" in cache and cache["a dog"] == [("dog",)]
+
+
+def test_a_failing_disk_leaves_out_one_metric(monkeypatch):
+    from earwitness.metrics.meteor import score as module
+
+    def full(corpus):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "meteor", full)
+    report = score(CANDIDATES, REFERENCES, "rouge_l,meteor,cider_d")
+    assert set(report.corpus) == {"rouge_l", "cider_d"} and "No space left" in report.missing["meteor"]
+
+
+def test_progress_names_each_metric():
+    seen = []
+    score(CANDIDATES, REFERENCES, "rouge_l,cider_d", progress=lambda *step: seen.append(step))
+    assert seen == [("rouge_l", 0, 2), ("cider_d", 1, 2)]
+
+
+def test_vocabulary_against_the_references():
+    report = score(["a dog", "a cat"], [["a dog barks", "dogs"], ["a cat"]], "vocabulary")
+    assert report.corpus == {"vocabulary": 3.0, "vocabulary.ratio": 3 / 5}
+
+
+def test_a_page_of_differences(tmp_path):
+    first = score(["a dog", "rain <b>"], [["a dog"], ["rain"]], "rouge_l", ids=["x", "y"])
+    second = score(["a cat", "rain"], [["rain"], ["a dog"]][::-1], "rouge_l", ids=["x", "y"])
+    page = tmp_path / "page.html"
+    write_differences(first, second, page, names=("A & B", "other"))
+    text = page.read_text(encoding="utf-8")
+    assert text.index("<h2>x") < text.index("<h2>y") and "A &amp; B, rouge_l 1.000" in text
+    assert "other, rouge_l 0.500" in text and "<b>" not in text and "<mark>cat</mark>" in text
+    with pytest.raises(ValueError, match="no per-clip values of meteor; it has: rouge_l"):
+        write_differences(first, second, page, metric="meteor")
+    turned = score(["rain", "a cat"], [["rain"], ["a dog"]], "rouge_l", ids=["y", "x"])
+    write_differences(first, turned, page, names=("A & B", "other"))
+    assert page.read_text(encoding="utf-8") == text
+    with pytest.raises(ValueError, match="second has no clip 'y'"):
+        write_differences(first, score(["a"], [["a dog"]], "rouge_l", ids=["x"]), page)
 
 
 def test_import_is_light():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from earwitness import score
+from earwitness.metrics.detector_file import DETECTORS, Published, find_detector
 from earwitness.metrics.evaluation import score as score_again
 from earwitness.metrics.fer import error_probabilities, fer
+from earwitness.metrics.mace import mace, mace_combined
 
 CANDIDATES = ["A dog barks!", "rain falls on a roof"]
 REFERENCES = [["the dog barks", "a cat"], ["rain falls"]]
@@ -208,23 +211,168 @@ def test_clap_score_of_a_batch_is_that_of_each(clap, sounds):
     assert together[1] != together[3]
 
 
-def test_mace_from_its_parts(clap, sounds, echecker):
+def test_mace_as_published(clap, sounds, echecker):
+    """text, audio, or the mean of both; .3 less above an error probability of .97 (not FENSE's .9)."""
     report = score(
         CANDIDATES,
         REFERENCES,
-        "mace,clap_score,fer",
+        "mace_text,mace_audio,mace,clap_score,clap_score_text,fer",
         audio=sounds[:2],
         clap_model=str(clap),
         error_model=str(echecker),
     )
-    similar, faulty = np.array(report.clips["clap_score"]), np.array(report.clips["fer"])
-    assert report.clips["mace"] == pytest.approx((similar * (1 - 0.3 * faulty)).tolist())
-    assert report.corpus["mace"] == pytest.approx(np.mean(report.clips["mace"]))
+    audio, text = np.array(report.clips["clap_score"]), np.array(report.clips["clap_score_text"])
+    faulty = np.array(report.clips["fer.error_prob"]) > 0.97
+    for name, similar in {"mace_text": text, "mace_audio": audio, "mace": (text + audio) / 2}.items():
+        assert report.clips[name] == pytest.approx((similar * (1 - 0.3 * faulty)).tolist())
+        assert report.corpus[name] == pytest.approx(np.mean(report.clips[name]))
+    assert f"clap:{clap}" in report.signature
+
+
+def test_mace_counts_errors_above_its_own_threshold():
+    assert mace([0.5, 0.5, 0.5], [0.95, 0.97, 0.98]).clips == pytest.approx([0.5, 0.5, 0.35])
+    assert mace_combined([0.2, 0.4], [0.6, 0.8], [0.0, 1.0]).clips == pytest.approx([0.4, 0.42])
+
+
+def test_text_similarity_of_clap(clap):
+    from transformers import ClapModel, ClapProcessor
+
+    report = score(CANDIDATES, REFERENCES, "clap_score_text", clap_model=str(clap))
+    model, processor = ClapModel.from_pretrained(clap).eval(), ClapProcessor.from_pretrained(clap)
+
+    def embedded(text):
+        output = model.get_text_features(**processor(text=[text], return_tensors="pt"))
+        return getattr(output, "pooler_output", output)[0]
+
+    with torch.inference_mode():
+        wanted = [
+            np.mean([torch.cosine_similarity(embedded(c), embedded(r), dim=0).item() for r in refs])
+            for c, refs in zip(CANDIDATES, REFERENCES)
+        ]
+    assert report.clips["clap_score_text"] == pytest.approx(wanted, abs=1e-5)
+
+
+class Letters:
+    """An embedder of one's own: letter counts of texts, and of the names of sounds."""
+
+    name = "letters-1"
+
+    def texts(self, texts):
+        counts = np.array([[text.lower().count(c) + 0.1 for c in "abcdefghij"] for text in texts])
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    def sounds(self, sounds):
+        return self.texts([sound.path for sound in sounds])
+
+
+def test_any_embedder_serves_mace(echecker):
+    report = score(
+        CANDIDATES,
+        REFERENCES,
+        "mace,mace_text,clap_score",
+        audio=["dog.wav", "rain.wav"],
+        clap_model=Letters(),
+        error_model=str(echecker),
+    )
+    assert report.missing == {} and "clap:letters-1" in report.signature
+    assert report.clips["mace"][0] != report.clips["mace_text"][0]
 
 
 def test_a_sound_is_wanted_for_every_clip():
     report = score(CANDIDATES, REFERENCES, "clap_score", audio=["a"])
     assert "2 clips but 1 sound files" in report.missing["clap_score"]
+
+
+def test_neural_metrics_read_raw_or_tokenized_text(bert, echecker):
+    models = {"sbert_model": str(bert), "error_model": str(echecker), "bert_model": str(bert)}
+    metrics = "sbert_sim,fense,bert_score"
+    raw = score(CANDIDATES, REFERENCES, metrics, **models)
+    found = score(CANDIDATES, REFERENCES, metrics, neural_text="ptb", **models)
+    plain = score(["a dog barks", "rain falls on a roof"], REFERENCES, metrics, **models)  # as PTB leaves it
+    assert found.clips == plain.clips and found.clips["sbert_sim"] != raw.clips["sbert_sim"]
+    assert "neural_text:ptb" in found.signature and "neural_text:raw" in raw.signature
+    with pytest.raises(ValueError, match="neural_text is raw or ptb, not 'tokens'"):
+        score(CANDIDATES, REFERENCES, metrics, neural_text="tokens")
+
+
+def test_dcase2024_is_computed_as_the_challenge_does(bert, echecker, meteor_data):
+    models = {"sbert_model": str(bert), "error_model": str(echecker)}
+    found = score(CANDIDATES, REFERENCES, "dcase2024", **models)
+    assert set(found.corpus) >= {"meteor", "cider_d", "sbert_sim", "fer", "fense", "vocabulary"}
+    assert set(found.missing) == {"spice", "spider", "spider_fl"}
+    alone = score(CANDIDATES, REFERENCES, "fense", neural_text="ptb", **models)
+    assert found.clips["fense"] == alone.clips["fense"] and "neural_text:ptb" in found.signature
+    with pytest.raises(ValueError, match="dcase2024 is computed on tokenized text"):
+        score(CANDIDATES, REFERENCES, "dcase2024", neural_text="raw", **models)
+
+
+def test_approximate_spider_takes_the_penalty_and_the_best(echecker, meteor_data):
+    pairs = [[a, b] for a, b in zip(CANDIDATES, ["a cat", "rain falls"])]
+    metrics = "spider_approx,fer,spider_fl_approx,spider_max_approx"
+    report = score(pairs, REFERENCES, metrics, error_model=str(echecker))
+    alone = [score(list(captions), REFERENCES, "spider_approx") for captions in zip(*pairs)]
+    first, second = (each.clips["spider_approx"] for each in alone)
+    assert report.clips["spider_approx"] == first
+    assert report.clips["spider_max_approx"] == np.maximum(first, second).tolist()
+    penalized = np.array(first) * (1 - 0.9 * np.array(report.clips["fer"]))
+    assert report.clips["spider_fl_approx"] == pytest.approx(penalized.tolist())
+
+
+NAME = "echecker_clotho_audiocaps_base.ckpt"
+
+
+def test_the_detector_is_found_where_its_tools_keep_it(tmp_path, monkeypatch, echecker):
+    data = echecker.read_bytes()
+    published = Published("https://example.org/x.ckpt", hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(DETECTORS, NAME, published)
+    for folder in ("fense", "torch/hub/fense_data", "cache"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setenv("FENSE_DATA", str(tmp_path / "fense"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError, match="get it at https://example.org/x.ckpt"):
+        find_detector(NAME)
+    for folder in ("cache", "torch/hub/fense_data", "fense"):
+        path = tmp_path / folder / NAME
+        path.write_bytes(data)
+        assert find_detector(NAME) == find_detector(NAME.removesuffix(".ckpt")) == path
+    (tmp_path / "fense" / NAME).write_bytes(data[:-1])
+    with pytest.raises(ValueError, match="is damaged: its sha256 is not that of"):
+        find_detector(NAME)
+    with pytest.raises(FileNotFoundError, match="there is no file other.ckpt"):
+        find_detector("other.ckpt")
+
+
+def test_the_detector_is_fetched_and_checked(tmp_path, monkeypatch):
+    source = tmp_path / "source.ckpt"
+    source.write_bytes(b"weights")
+    for variable in ("FENSE_DATA", "TORCH_HOME", "EARWITNESS_CACHE"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setitem(DETECTORS, NAME, Published(source.as_uri(), "0" * 64))
+    with pytest.raises(ValueError, match="is damaged"):
+        find_detector(NAME)
+    assert not list((tmp_path / "EARWITNESS_CACHE").glob("*"))
+    published = Published(source.as_uri(), hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setitem(DETECTORS, NAME, published)
+    assert find_detector(NAME) == tmp_path / "EARWITNESS_CACHE" / NAME
+    source.unlink()
+    assert find_detector(NAME).read_bytes() == b"weights"  # from the cache
+    monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "other"))
+    with pytest.raises(OSError, match="source.ckpt cannot be fetched into"):
+        find_detector(NAME)
+
+
+def test_weights_of_another_vocabulary_leave_out_their_metric(bert, tmp_path):
+    """The tokenizer knows more words than the model: its lookup fails in the middle of the work."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    config = BertConfig.from_pretrained(bert, vocab_size=6)
+    BertModel(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(bert).save_pretrained(tmp_path)
+    report = score(CANDIDATES, REFERENCES, "rouge_l,bert_score", bert_model=str(tmp_path))
+    assert set(report.corpus) == {"rouge_l"} and "index" in report.missing["bert_score"]
 
 
 @pytest.mark.parametrize("metric", ["sbert_sim", "fer", "bert_score"])

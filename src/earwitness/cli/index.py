@@ -53,7 +53,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
 
     Raises ValueError for a file without captions, OSError for none.
     """
-    from earwitness.metrics.files import read_captions
+    from earwitness.metrics.files.scoring import read_captions
     from earwitness.tables import is_table
 
     if is_table(path):

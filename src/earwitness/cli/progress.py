@@ -1,7 +1,8 @@
-"""A progress bar on standard error, with rate and time left, for jobs that take more than two seconds."""
+"""Progress bars on standard error, for jobs that take more than two seconds."""
 
 from __future__ import annotations
 
+from threading import Timer
 from types import TracebackType
 
 DELAY = 2.0  # s before the bar shows
@@ -30,4 +31,32 @@ class JobProgress:
         elapsed = self._bar.format_dict["elapsed"]
         if elapsed > 0:
             self._bar.set_postfix_str(f"{self._seconds / elapsed:.0f}x real time", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+
+class StepProgress:
+    """Names the step at work and counts those done; shows itself once DELAY is over, even within a step."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit=" metrics", delay=DELAY, leave=False)
+        self._timer = Timer(DELAY, self._bar.refresh)
+        self._timer.daemon = True
+
+    def __enter__(self) -> StepProgress:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        self._bar.close()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Step `name` begins, after `done` of `total`."""
+        self._bar.total = total
+        self._bar.set_description_str(name, refresh=False)
         self._bar.update(done - self._bar.n)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from earwitness.cli.errors import exit_on_error
+from earwitness.cli.progress import StepProgress
 from earwitness.cli.scoring import (
     BertModel,
     ClapModel,
     DocumentFrequencies,
     ErrorModel,
+    JudgeModel,
+    NeuralText,
     SbertModel,
     SpiceHome,
     frequencies_of,
@@ -21,23 +25,35 @@ from earwitness.cli.scoring import (
 )
 
 if TYPE_CHECKING:
+    from earwitness.metrics.comparison import Difference
     from earwitness.metrics.report import Report
 
 CandidateFile = Annotated[
-    Path, typer.Option("--candidates", "-c", help="The captions to judge: CSV, JSON or JSONL.")
+    Path, typer.Option("--candidates", "-c", help="The captions to judge: CSV, JSON, JSONL or Parquet.")
 ]
 ReferenceFile = Annotated[
-    Path, typer.Option("--references", "-r", help="What people wrote, in the same formats.")
+    Path, typer.Option("--references", "-r", help="What people wrote, in the same formats, or the same file.")
 ]
-Metrics = Annotated[str, typer.Option("--metrics", "-m", help="default, all, or names with commas between.")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Score the clips that both files have; the signature says so.")
+]
+IdColumn = Annotated[str | None, typer.Option(help="The column with the ids, if it has an unusual name.")]
+CaptionColumn = Annotated[str | None, typer.Option(help="The column with the candidates, likewise.")]
+ReferenceColumn = Annotated[
+    list[str] | None, typer.Option(help="A column with references, likewise; may be given several times.")
+]
+Metrics = Annotated[
+    str, typer.Option("--metrics", "-m", help="default, all, dcase2024, or names with commas between.")
+]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Write the report: .json (all), .csv (per clip) or .tex.")
 ]
-Other = Annotated[
-    Path | None, typer.Option(help="A second system's captions: differences with confidence intervals.")
-]
+Other = Annotated[Path | None, typer.Option(help="A second system's captions: differences, intervals, p.")]
 Worst = Annotated[Path | None, typer.Option(help="Write a page of the clips that score worst (.html).")]
-WorstBy = Annotated[str | None, typer.Option(help="The metric that sorts that page.")]
+WorstBy = Annotated[str | None, typer.Option(help="The metric that sorts these pages.")]
+Differences = Annotated[
+    Path | None, typer.Option(help="With --compare: write a page of the clips that differ most (.html).")
+]
 Audio = Annotated[
     Path | None,
     typer.Option(help="Folder with a sound file for each id: for clap_score, mace and the page."),
@@ -54,9 +70,14 @@ def score(
     metrics: Metrics = "default",
     out: Out = None,
     compare: Other = None,
+    differences: Differences = None,
     worst: Worst = None,
     worst_by: WorstBy = None,
     audio: Audio = None,
+    partial: Partial = False,
+    id_column: IdColumn = None,
+    caption_column: CaptionColumn = None,
+    reference_column: ReferenceColumn = None,
     tokenize: Tokenize = True,
     document_frequency: DocumentFrequencies = None,
     spice_home: SpiceHome = None,
@@ -64,23 +85,25 @@ def score(
     error_model: ErrorModel = None,
     clap_model: ClapModel = None,
     bert_model: BertModel = None,
+    judge_model: JudgeModel = None,
+    neural_text: NeuralText = None,
     device: Device = "cpu",
 ) -> None:
     """Score captions against references: no Java, no network, seconds.
 
-    Files hold the columns id and caption; several rows with one id, or a list, are several references.
+    Files hold the columns id and caption; several rows with one id, or a list, are several references. A
+    file with predictions and references may be both -c and -r.
 
     \b
     earwitness score -c mine.csv -r test.csv                       BLEU, METEOR, CIDEr-D, spice_approx ...
     earwitness score -c mine.csv -r test.csv -m meteor,cider_d     only these
     earwitness score -c mine.csv -r test.csv --worst worst.html    what to look at next
     earwitness score -c mine.csv -r test.csv --compare other.csv   is mine better, and surely so?
+    earwitness score -c both.csv -r both.csv                       caption_predicted, caption_1, caption_2 ...
     """
-    from earwitness.metrics.files import score_files
-    from earwitness.metrics.worst_cases import write_page
-
+    wanted = Wanted(out, compare, differences, worst, worst_by, audio)
     with exit_on_error():
-        _check_endings(out, worst)
+        _check(wanted)
         settings = given(
             document_frequency=frequencies_of(document_frequency, tokenize=tokenize),
             audio=audio,
@@ -89,36 +112,92 @@ def score(
             error_model=error_model,
             clap_model=clap_model,
             bert_model=bert_model,
+            judge_model=judge_model,
+            neural_text=neural_text,
+            id_column=id_column,
+            caption_column=caption_column,
+            reference_columns=reference_column,
         )
-        settings |= {"tokenize": tokenize, "device": device}
-        report = score_files(candidates, references, metrics, **settings)
-        typer.echo(str(report))
-        if compare is not None:
-            _show_differences(report, score_files(compare, references, metrics, **settings))
-        if out is not None:
-            write_report(report, out, candidates.stem)
-        if worst is not None:
-            write_page(report, worst, metric=worst_by, audio=audio)
+        settings |= {"tokenize": tokenize, "device": device, "partial": partial}
+        report = _scored(candidates, references, metrics, settings)
+        _deliver(report, candidates.stem, wanted, lambda file: _scored(file, references, metrics, settings))
     if not report.corpus:
         raise typer.Exit(1)
 
 
-def _check_endings(out: Path | None, worst: Path | None) -> None:
+class Wanted(NamedTuple):
+    """What is to be made of a report: files, pages, a comparison with another system's file."""
+
+    out: Path | None
+    compare: Path | None
+    differences: Path | None
+    worst: Path | None
+    worst_by: str | None
+    audio: Path | None
+
+
+def _deliver(report: Report, name: str, wanted: Wanted, scored: Callable[[Path], Report]) -> None:
+    """Print the report, and write what is wanted of it. scored: gives the report of another system's file."""
+    from earwitness.metrics.comparison import compare, intervals
+    from earwitness.metrics.worst_cases import write_differences, write_page
+
+    bounds = intervals(report)
+    typer.echo(report.table(bounds))
+    other = differences = None
+    if wanted.compare is not None:
+        other = (wanted.compare.stem, scored(wanted.compare))
+        differences = compare(report, other[1])
+        _show(differences)
+        if wanted.differences is not None:
+            write_differences(
+                report,
+                other[1],
+                wanted.differences,
+                metric=wanted.worst_by,
+                audio=wanted.audio,
+                names=(name, other[0]),
+            )
+    if wanted.out is not None:
+        write_report(report, wanted.out, name, intervals=bounds, other=other, differences=differences)
+    if wanted.worst is not None:
+        write_page(report, wanted.worst, metric=wanted.worst_by, audio=wanted.audio)
+
+
+def _scored(candidates: Path, references: Path, metrics: str, settings: dict[str, Any]) -> Report:
+    """The report on two files; what was noticed while reading them goes to standard error."""
+    from earwitness.metrics.files.scoring import score_files
+
+    with StepProgress() as progress:
+        report = score_files(candidates, references, metrics, progress=progress, **settings)
+    for note in report.notes:
+        typer.echo(f"Note: {note}", err=True)
+    return report
+
+
+def _check(wanted: Wanted) -> None:
     """Complain before the work, not after it."""
-    if out is not None and out.suffix.lower() not in (".json", ".csv", ".tex"):
-        raise ValueError(f"{out}: reports are written as .json, .csv or .tex")
-    for path in (out, worst):
+    if wanted.out is not None and wanted.out.suffix.lower() not in (".json", ".csv", ".tex"):
+        raise ValueError(f"{wanted.out}: reports are written as .json, .csv or .tex")
+    if wanted.differences is not None and wanted.compare is None:
+        raise ValueError("--differences needs a second system: name its captions with --compare")
+    for path in (wanted.out, wanted.worst, wanted.differences):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist")
 
 
-def _show_differences(first: Report, second: Report) -> None:
-    from earwitness.metrics.comparison import compare
+def _show(differences: dict[str, Difference]) -> None:
+    from earwitness.metrics.comparison import FEWEST_CLIPS, LEVEL
 
-    typer.echo("\nmetric          first   second  difference  95 % interval         p")
-    for name, row in compare(first, second).items():
+    typer.echo("\nmetric            first   second  difference  95 % interval         p       corrected")
+    for name, row in differences.items():
         mark = " *" if row.significant else ""
         typer.echo(
-            f"{name:<14} {row.first:7.4f} {row.second:7.4f}  {row.difference:+9.4f}  "
-            f"[{row.low:+.4f}, {row.high:+.4f}]  {row.p:.4f}{mark}"
+            f"{name:<16} {row.first:7.4f} {row.second:7.4f}  {row.difference:+9.4f}  "
+            f"[{row.low:+.4f}, {row.high:+.4f}]  {row.p:.4f}  {row.p_corrected:.4f}{mark}"
         )
+    clips = next(iter(differences.values())).clips
+    typer.echo(
+        f"p by exchange of the systems' captions; *: below {LEVEL}, corrected for {len(differences)} metrics"
+        if clips >= FEWEST_CLIPS
+        else f"{clips} clips are too few to call a difference significant; {FEWEST_CLIPS} are the least"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from earwitness.atomic_write import atomic_write_text
 
 if TYPE_CHECKING:
+    from earwitness.metrics.comparison import Difference
     from earwitness.metrics.report import Report
 
 SpiceHome = Annotated[Path | None, typer.Option(help="Folder of the official SPICE program.")]
@@ -19,6 +22,11 @@ ErrorModel = Annotated[
 ]
 ClapModel = Annotated[str | None, typer.Option(help="Hub name or folder, for clap_score and mace.")]
 BertModel = Annotated[str | None, typer.Option(help="Hub name or folder, for bert_score.")]
+JudgeModel = Annotated[str | None, typer.Option(help="Folder of an instruct model, for clair_a.")]
+NeuralText = Annotated[
+    str | None,
+    typer.Option(help="What neural metrics read: raw captions, or ptb, tokenized ones as in DCASE's tables."),
+]
 DocumentFrequencies = Annotated[
     Path | None,
     typer.Option(help="References that weigh CIDEr-D's words, for values comparable between subsets."),
@@ -40,19 +48,44 @@ def frequencies_of(path: Path | None, *, tokenize: bool = True) -> Any:
         return None
     from earwitness.metrics.cider_d import DocumentFrequency
     from earwitness.metrics.corpus import Corpus
-    from earwitness.metrics.files import read_captions
+    from earwitness.metrics.files.scoring import read_captions
 
     references = list(read_captions(path).values())
     corpus = Corpus([""] * len(references), references, tokenize=tokenize)
     return DocumentFrequency.from_tokens(corpus.reference_tokens)
 
 
-def write_report(report: Report, out: Path, name: str) -> None:
-    """As the ending says: .json (everything), .csv (a row a clip) or .tex (a table)."""
+def write_report(
+    report: Report,
+    out: Path,
+    name: str,
+    *,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    other: tuple[str, Report] | None = None,
+    differences: Mapping[str, Difference] | None = None,
+) -> None:
+    """As the ending says: .json (everything), .csv (a row a clip) or .tex (a table).
+
+    other: a second system's name and report, which go into the file as well. differences: to that system;
+    only JSON holds them, and the intervals.
+    """
+    from earwitness.metrics.report import latex_table, report_csv
+
     ending = out.suffix.lower()
-    if ending == ".json":
-        report.to_json(out)
-    elif ending == ".csv":
-        report.to_csv(out)
+    if ending == ".csv":
+        atomic_write_text(out, report_csv(report, other))
+    elif ending == ".tex":
+        systems = {name: report}
+        if other is not None:
+            systems[other[0] if other[0] != name else f"{name} (other)"] = other[1]
+        shared = [each for each in report.corpus if all(each in system.corpus for system in systems.values())]
+        atomic_write_text(out, latex_table(systems, shared))
     else:
-        atomic_write_text(out, report.to_latex(name))
+        found = report.to_dict() | {"intervals": dict(intervals or {})}
+        if other is not None:
+            rows = {
+                each: row._asdict() | {"significant": row.significant}
+                for each, row in (differences or {}).items()
+            }
+            found["comparison"] = {"system": other[0], "signature": other[1].signature, "metrics": rows}
+        atomic_write_text(out, json.dumps(found, ensure_ascii=False, indent=1) + "\n")

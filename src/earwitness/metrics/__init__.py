@@ -18,7 +18,7 @@ _HOMES = {
     "latex_table": "report",
     "ptb_tokens": "tokenizer",
     "score": "evaluation",
-    "score_files": "files",
+    "score_files": "files.scoring",
     "write_page": "worst_cases",
 }
 __all__ = [
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from earwitness.metrics.comparison import compare
     from earwitness.metrics.corpus import Corpus, Score
     from earwitness.metrics.evaluation import score
-    from earwitness.metrics.files import score_files
+    from earwitness.metrics.files.scoring import score_files
     from earwitness.metrics.meteor.data import MissingData
     from earwitness.metrics.report import Report, latex_table
     from earwitness.metrics.tokenizer import ptb_tokens

@@ -3,11 +3,12 @@ rescaling."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from earwitness.metrics.corpus import Corpus, Score, mean_score
+from earwitness.metrics.corpus import Score, mean_score
 from earwitness.metrics.neural import batches, load_or_explain
 
 # The layer that agrees best with people, from the authors' table; other models use their last.
@@ -17,26 +18,28 @@ Tokens = tuple[np.ndarray, np.ndarray]  # unit vectors [n, D], whether each coun
 
 
 def bert_score(
-    corpus: Corpus, model: str, layer: int | None = None, device: str = "cpu"
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    model: str,
+    layer: int | None = None,
+    device: str = "cpu",
 ) -> tuple[Score, Score, Score]:
     """Precision, recall and F1; per clip those of the reference with the best F1.
 
     Args:
-        corpus: captions; their raw text is used.
+        candidates, references: texts, not tokens.
         model: hub name or folder of a transformer encoder.
         layer: hidden layer whose states are compared; default the authors' choice, else the last.
 
     Raises:
         MissingData: the model cannot be loaded.
     """
-    texts = list(
-        dict.fromkeys([*corpus.candidates, *(text for texts in corpus.references for text in texts)])
-    )
+    texts = list(dict.fromkeys([*candidates, *(text for texts in references for text in texts)]))
     vectors = _token_vectors(texts, model, layer, device)
     best = []
-    for candidate, references in zip(corpus.candidates, corpus.references, strict=True):
+    for candidate, others in zip(candidates, references, strict=True):
         best.append(
-            max((_match(vectors[candidate], vectors[text]) for text in references), key=lambda pair: pair[2])
+            max((_match(vectors[candidate], vectors[text]) for text in others), key=lambda pair: pair[2])
         )
     table = np.array(best)
     return mean_score(table[:, 0]), mean_score(table[:, 1]), mean_score(table[:, 2])

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from earwitness.metrics.corpus import Score, mean_score
-from earwitness.metrics.neural import batches, hub_file, load_or_explain, plain_words
+from earwitness.metrics.detector_file import find_detector
+from earwitness.metrics.neural import batches, load_or_explain, plain_words
 
 ERRORS = ("add_tail", "repeat_event", "repeat_adv", "remove_conj", "remove_verb", "error")
 THRESHOLD = 0.9  # of the last probability
 MAX_TOKENS = 64
-REPOSITORY = "blmoistawinde/fense"
 
 
 def fer(probabilities: Sequence[Sequence[float]]) -> Score:
@@ -26,7 +26,7 @@ def error_probabilities(
     """Probabilities of ERRORS for every caption: BERT, a linear layer on its first token, sigmoid.
 
     Args:
-        captions: raw texts; case and punctuation do not count.
+        captions: texts; case and punctuation do not count.
         model: the checkpoint as FENSE publishes it (model_type, num_classes, state_dict), a file, or a
             folder with it.
         encoder: name or folder of the BERT whose config and tokenizer it uses; default what the file says.
@@ -55,7 +55,7 @@ def _load(model: str, encoder: str | None) -> tuple[Any, Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    path = hub_file(model, REPOSITORY)
+    path = find_detector(model)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

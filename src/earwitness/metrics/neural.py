@@ -1,12 +1,14 @@
-"""What the neural metrics share: loading by hub name or folder, and saying plainly what is missing."""
+"""What the neural metrics share: loading models, saying plainly what is missing, similarities of texts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
+from earwitness.metrics.corpus import Floats, Score, mean_score
 from earwitness.metrics.meteor.data import MissingData
 
 T = TypeVar("T")
@@ -21,8 +23,8 @@ def load_or_explain(what: str, name: str, load: Callable[[], T]) -> T:
     """
     try:
         return load()
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        first = str(error).strip().split("\n")[0]
+    except Exception as error:  # a damaged or foreign file makes its reader raise anything at all
+        first = (str(error).strip() or "no message").split("\n")[0]
         raise MissingData(
             f"{what} needs the model {name!r}, which could not be loaded "
             f"({type(error).__name__}: {first:.200}); "
@@ -36,21 +38,25 @@ def batches(items: Sequence[str], size: int = BATCH) -> Iterator[list[str]]:
         yield list(items[start : start + size])
 
 
-def hub_file(name: str, repository: str) -> Path:
-    """A file by path, else from a hub repository."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        found = sorted(path.glob("*.ckpt"))
-        if found:
-            return found[0]
-        raise FileNotFoundError(f"{path} holds no .ckpt file")
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repository, path.name))
-
-
 def plain_words(caption: str) -> str:
     """Lower case, without punctuation."""
     return re.sub(r"[^\w\s]", "", caption).lower()
+
+
+def mean_cosines(
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    embed: Callable[[Sequence[str]], Floats],
+) -> Score:
+    """Per clip the mean over references of the cosine with the candidate.
+
+    embed: N texts -> unit vectors [N, D]; each distinct text is embedded once.
+    """
+    texts = list(dict.fromkeys([*candidates, *(text for texts in references for text in texts)]))
+    vectors = dict(zip(texts, embed(texts), strict=True))
+    return mean_score(
+        [
+            float(np.mean([vectors[candidate] @ vectors[text] for text in others]))
+            for candidate, others in zip(candidates, references, strict=True)
+        ]
+    )

@@ -2,76 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earwitness.metrics.bleu import bleu
-from earwitness.metrics.cider_d import DocumentFrequency, cider_d
-from earwitness.metrics.corpus import Corpus, Score
+from earwitness.metrics.cider_d import cider_d
+from earwitness.metrics.corpus import Corpus, Score, mean_score
 from earwitness.metrics.fense import fense
-from earwitness.metrics.mace import mace
+from earwitness.metrics.mace import mace, mace_combined
 from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.rouge_l import rouge_l
-from earwitness.metrics.sounds import Sound
+from earwitness.metrics.settings import BLEUS, Settings
 from earwitness.metrics.spider import spider
 from earwitness.metrics.spider_fl import spider_fl
 
-BLEUS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-DEFAULT = (*BLEUS, "rouge_l", "meteor", "cider_d", "spice_approx", "spider_approx", "vocabulary", "diversity")
-METRICS = (
-    *(
-        *BLEUS,
-        "rouge_l",
-        "meteor",
-        "cider_d",
-        "spice",
-        "spice_approx",
-        "spider",
-        "spider_approx",
-        "spider_fl",
-    ),
-    *(
-        "spider_max",
-        "sbert_sim",
-        "fer",
-        "fense",
-        "clap_score",
-        "mace",
-        "bert_score",
-        "vocabulary",
-        "diversity",
-    ),
-)
-SBERT_MODEL = "sentence-transformers/paraphrase-TinyBERT-L6-v2"
-ERROR_MODEL = "echecker_clotho_audiocaps_base.ckpt"
-CLAP_MODEL = "laion/clap-htsat-unfused"
-BERT_MODEL = "roberta-large"
+if TYPE_CHECKING:
+    from earwitness.metrics.clap import ClapEmbedder
 
-
-@dataclass
-class Settings:
-    """What some metrics need besides captions: hub names or folders of models, files."""
-
-    sbert_model: str = SBERT_MODEL
-    error_model: str = ERROR_MODEL
-    error_encoder: str | None = None
-    clap_model: str = CLAP_MODEL
-    bert_model: str = BERT_MODEL
-    bert_layer: int | None = None
-    spice_home: str | None = None
-    audio: Sequence[Sound | str] | None = None
-    document_frequency: DocumentFrequency | None = None
-    device: str = "cpu"
+# What leaves out one metric and not the whole report: missing data, odd input, files and devices that fail,
+# foreign weights that do not fit their vocabulary.
+FAILURES = (MissingData, ValueError, OSError, RuntimeError, LookupError)
 
 
 @dataclass
 class Evaluation:
-    """One corpus, its settings, and every value computed so far, so that no metric is computed twice."""
+    """One corpus, its settings, and every value computed so far, so that no metric is computed twice.
+
+    models: what the signature names. comments: texts by clip, such as a judge's reasons.
+    """
 
     corpus: Corpus
     settings: Settings
     values: dict[str, Score] = field(default_factory=dict)
     parts: dict[str, Score] = field(default_factory=dict)
+    comments: dict[str, list[str]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
 
@@ -84,10 +51,41 @@ class Evaluation:
         if name not in self.values:
             try:
                 _COMPUTE[name](self)
-            except (MissingData, ValueError) as error:
+            except FAILURES as error:
                 self.failures[name] = error
                 raise
         return self.values[name]
+
+    @cached_property
+    def neural_candidates(self) -> list[str]:
+        """The candidates as neural metrics read them."""
+        if self.settings.neural_text == "raw":
+            return self.corpus.candidates
+        return [" ".join(tokens) for tokens in self.corpus.candidate_tokens]
+
+    @cached_property
+    def neural_references(self) -> list[list[str]]:
+        """The references as neural metrics read them."""
+        if self.settings.neural_text == "raw":
+            return self.corpus.references
+        return [[" ".join(tokens) for tokens in texts] for texts in self.corpus.reference_tokens]
+
+    @cached_property
+    def clap(self) -> ClapEmbedder:
+        """The embedder of sounds and texts. Raises MissingData."""
+        from earwitness.metrics.clap import TransformersClap
+
+        chosen = self.settings.clap_model
+        return TransformersClap(chosen, self.settings.device) if isinstance(chosen, str) else chosen
+
+    def neural(self, metric: str, model: str) -> None:
+        """Put into the signature what a neural metric was computed with."""
+        self.models |= {metric: model, "neural_text": self.settings.neural_text}
+
+    def error_probabilities(self) -> list[float]:
+        """Of each candidate, that it reads as faulty in some way."""
+        self.value("fer")
+        return self.parts["fer.error_prob"].clips
 
 
 def _bleu(e: Evaluation) -> None:
@@ -115,9 +113,10 @@ def _spice_approx(e: Evaluation) -> None:
 
 
 def _vocabulary(e: Evaluation) -> None:
-    from earwitness.metrics.vocabulary import vocabulary
+    from earwitness.metrics.vocabulary import vocabulary, vocabulary_ratio
 
     e.values["vocabulary"] = Score(vocabulary(e.corpus), [])
+    e.parts["vocabulary.ratio"] = Score(vocabulary_ratio(e.corpus), [])
 
 
 def _diversity(e: Evaluation) -> None:
@@ -132,39 +131,69 @@ def _diversity(e: Evaluation) -> None:
 def _sbert_sim(e: Evaluation) -> None:
     from earwitness.metrics.sbert_sim import sbert_sim
 
-    e.values["sbert_sim"] = sbert_sim(e.corpus, e.settings.sbert_model, e.settings.device)
-    e.models["sbert"] = e.settings.sbert_model
+    e.values["sbert_sim"] = sbert_sim(
+        e.neural_candidates, e.neural_references, e.settings.sbert_model, e.settings.device
+    )
+    e.neural("sbert", e.settings.sbert_model)
 
 
 def _fer(e: Evaluation) -> None:
     from earwitness.metrics.fer import ERRORS, error_probabilities, fer
 
     probabilities = error_probabilities(
-        e.corpus.candidates, e.settings.error_model, e.settings.error_encoder, e.settings.device
+        e.neural_candidates, e.settings.error_model, e.settings.error_encoder, e.settings.device
     )
     e.values["fer"] = fer(probabilities)
     for column, name in enumerate(ERRORS):
         clips = [row[column] for row in probabilities]
         e.parts[f"fer.{name}_prob"] = Score(sum(clips) / len(clips), clips)
-    e.models["fer"] = e.settings.error_model
+    e.neural("fer", e.settings.error_model)
 
 
 def _clap_score(e: Evaluation) -> None:
-    from earwitness.metrics.clap_score import clap_score
+    from earwitness.metrics.clap_score import clap_score, sounds_of_clips
 
-    e.values["clap_score"] = clap_score(e.corpus, e.settings.audio, e.settings.clap_model, e.settings.device)
-    e.models["clap"] = e.settings.clap_model
+    sounds = sounds_of_clips(e.settings.audio, len(e.corpus))
+    e.values["clap_score"] = clap_score(e.neural_candidates, sounds, e.clap)
+    e.neural("clap", e.clap.name)
+
+
+def _clap_score_text(e: Evaluation) -> None:
+    from earwitness.metrics.clap_score import clap_score_text
+
+    e.values["clap_score_text"] = clap_score_text(e.neural_candidates, e.neural_references, e.clap)
+    e.neural("clap", e.clap.name)
 
 
 def _bert_score(e: Evaluation) -> None:
     from earwitness.metrics.bert_score import bert_score
 
     precision, recall, f1 = bert_score(
-        e.corpus, e.settings.bert_model, e.settings.bert_layer, e.settings.device
+        e.neural_candidates,
+        e.neural_references,
+        e.settings.bert_model,
+        e.settings.bert_layer,
+        e.settings.device,
     )
     e.values["bert_score"] = f1
     e.parts["bert_score.precision"], e.parts["bert_score.recall"] = precision, recall
-    e.models["bert_score"] = e.settings.bert_model
+    e.neural("bert_score", e.settings.bert_model)
+
+
+def _clair_a(e: Evaluation) -> None:
+    from earwitness.metrics.clair_a import PROMPT, LocalJudge, clair_a, prompt_name, read_prompt
+
+    chosen = e.settings.judge_model
+    if chosen is None:
+        raise MissingData("clair_a needs an instruct model: name its folder with --judge-model")
+    path = Path(e.settings.judge_prompt) if e.settings.judge_prompt else PROMPT
+    prompt = read_prompt(path)
+    judge = LocalJudge(chosen, e.settings.device) if isinstance(chosen, str) else chosen
+    verdicts = clair_a(e.corpus.candidates, e.corpus.references, judge, prompt)
+    e.values["clair_a"] = mean_score([verdict.score for verdict in verdicts])
+    e.comments["clair_a.reason"] = [verdict.reason for verdict in verdicts]
+    name = chosen if isinstance(chosen, str) else getattr(chosen, "name", type(chosen).__name__)
+    e.models["clair_a"] = f"{name},prompt:{prompt_name(path)}"
 
 
 def _set(name: str, make: Callable[[Evaluation], Score]) -> Callable[[Evaluation], None]:
@@ -181,12 +210,22 @@ _COMPUTE: dict[str, Callable[[Evaluation], None]] = {
     "spider": _set("spider", lambda e: spider(e.clips("cider_d"), e.clips("spice"))),
     "spider_approx": _set("spider_approx", lambda e: spider(e.clips("cider_d"), e.clips("spice_approx"))),
     "spider_fl": _set("spider_fl", lambda e: spider_fl(e.clips("spider"), e.clips("fer"))),
+    "spider_fl_approx": _set(
+        "spider_fl_approx", lambda e: spider_fl(e.clips("spider_approx"), e.clips("fer"))
+    ),
     "sbert_sim": _sbert_sim,
     "fer": _fer,
     "fense": _set("fense", lambda e: fense(e.clips("sbert_sim"), e.clips("fer"))),
     "clap_score": _clap_score,
-    "mace": _set("mace", lambda e: mace(e.clips("clap_score"), e.clips("fer"))),
+    "clap_score_text": _clap_score_text,
+    "mace_text": _set("mace_text", lambda e: mace(e.clips("clap_score_text"), e.error_probabilities())),
+    "mace_audio": _set("mace_audio", lambda e: mace(e.clips("clap_score"), e.error_probabilities())),
+    "mace": _set(
+        "mace",
+        lambda e: mace_combined(e.clips("clap_score_text"), e.clips("clap_score"), e.error_probabilities()),
+    ),
     "bert_score": _bert_score,
+    "clair_a": _clair_a,
     "vocabulary": _vocabulary,
     "diversity": _diversity,
 }

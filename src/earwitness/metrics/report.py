@@ -29,7 +29,8 @@ class Report:
     corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was
         measured.
     missing: metrics that were asked for but could not be computed, and why. pooled: how the corpus values
-        that are no means come about.
+        that are no means come about. notes: what a reader of the numbers should know, such as captions that
+        were left out. comments: texts by clip, such as the reasons of a judge.
     """
 
     corpus: dict[str, float]
@@ -40,13 +41,34 @@ class Report:
     references: list[list[str]] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     pooled: dict[str, Pooled] = field(default_factory=dict, repr=False)
+    notes: list[str] = field(default_factory=list)
+    comments: dict[str, list[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """A table of the corpus values, what is missing, and the signature."""
+        return self.table()
+
+    def table(self, intervals: Mapping[str, tuple[float, float]] | None = None) -> str:
+        """The same, with the intervals of the values that have one."""
+        bounds = intervals or {}
         width = max((len(name) for name in self.corpus), default=0)
-        rows = [f"{name:<{width}}  {shown(name, value):>8}" for name, value in self.corpus.items()]
-        rows += [f"{name}: left out: {reason}" for name, reason in self.missing.items()]
-        return "\n".join([*rows, self.signature])
+        rows = []
+        for name, value in self.corpus.items():
+            low, high = (shown(name, bound) for bound in bounds.get(name, (0.0, 0.0)))
+            rows.append(
+                f"{name:<{width}}  {shown(name, value):>8}" + (f"  [{low}, {high}]" * (name in bounds))
+            )
+        if bounds:
+            rows.append("95 % intervals by bootstrap over clips")
+        return "\n".join([*rows, *self._left_out(), self.signature])
+
+    def _left_out(self) -> list[str]:
+        """One line: the metrics that are missing, those with one reason together."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.missing.items():
+            by_reason.setdefault(reason, []).append(name)
+        parts = [f"{', '.join(names)} ({reason})" for reason, names in by_reason.items()]
+        return [f"left out: {'; '.join(parts)}"] if parts else []
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
@@ -54,6 +76,7 @@ class Report:
             "corpus": self.corpus,
             "signature": self.signature,
             "missing": self.missing,
+            "notes": self.notes,
             "clips": self.rows(),
         }
 
@@ -65,6 +88,7 @@ class Report:
                 "candidate": self.candidates[number],
                 "references": self.references[number],
                 **{name: values[number] for name, values in self.clips.items()},
+                **{name: texts[number] for name, texts in self.comments.items()},
             }
             for number in range(len(self.ids))
         ]
@@ -82,8 +106,11 @@ class Report:
             rows, corpus = data["clips"], dict(data["corpus"])
             texts = [[row[key] for row in rows] for key in ("id", "candidate", "references")]
             names = [key for key in (rows[0] if rows else ()) if key not in ("id", "candidate", "references")]
-            clips = {name: [row[name] for row in rows] for name in names}
+            columns = {name: [row[name] for row in rows] for name in names}
+            comments = {name: values for name, values in columns.items() if isinstance(values[0], str)}
+            clips = {name: values for name, values in columns.items() if name not in comments}
             report = cls(corpus, clips, data["signature"], *texts, missing=dict(data.get("missing", {})))
+            report.comments, report.notes = comments, list(data.get("notes", ()))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no report of `earwitness evaluate` or `score`: {error}") from None
         pooled = [name for name in corpus if name in POOLED]
@@ -103,17 +130,31 @@ class Report:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row a clip: id, candidate, then the metrics. Decimal points, whatever the locale."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["id", "candidate", *self.clips])
-        for number, name in enumerate(self.ids):
-            values = [repr(column[number]) for column in self.clips.values()]
-            writer.writerow([name, self.candidates[number], *values])
-        atomic_write_text(path, out.getvalue())
+        atomic_write_text(path, report_csv(self))
 
     def to_latex(self, name: str = "system", metrics: Sequence[str] | None = None) -> str:
         """A LaTeX table (booktabs) of the corpus values."""
         return latex_table({name: self}, metrics)
+
+
+def report_csv(report: Report, other: tuple[str, Report] | None = None) -> str:
+    """A table with one row a clip: id, candidate, metrics, comments; with those of another system behind.
+
+    other: the system's name, which comes before the names of its columns, and its report on the same clips.
+    """
+    systems = [("", report)] + ([(f"{other[0]}.", other[1])] if other else [])
+    columns: dict[str, dict[str, str]] = {}
+    for prefix, system in systems:
+        columns[f"{prefix}candidate"] = dict(zip(system.ids, system.candidates, strict=True))
+        for name, values in system.clips.items():
+            columns[prefix + name] = dict(zip(system.ids, map(repr, values), strict=True))
+        for name, texts in system.comments.items():
+            columns[prefix + name] = dict(zip(system.ids, texts, strict=True))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", *columns])
+    writer.writerows([name, *(column[name] for column in columns.values())] for name in report.ids)
+    return out.getvalue()
 
 
 def shown(name: str, value: float) -> str:

@@ -1,4 +1,4 @@
-"""The sounds that captions are about: for metrics that listen and for pages that link them."""
+"""The sounds of clips: for metrics that need them and for pages that link them."""
 
 from __future__ import annotations
 

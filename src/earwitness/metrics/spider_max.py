@@ -10,5 +10,5 @@ from earwitness.metrics.corpus import Score
 
 def spider_max(spider_sets: Sequence[Sequence[float]]) -> Score:
     """Per clip the highest SPIDEr over candidate sets [sets][clips], each set scored as a corpus of its
-    own."""
+    own; with SPIDEr on spice_approx it is spider_max_approx."""
     return best_of(spider_sets)

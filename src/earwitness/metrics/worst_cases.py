@@ -1,4 +1,6 @@
-"""A page of the clips that a metric likes least: what one looks at next. One HTML file, the audio linked."""
+"""Pages of the clips with the lowest values, or on which two systems differ most.
+
+Each is one HTML file that links the sounds."""
 
 from __future__ import annotations
 
@@ -48,49 +50,121 @@ def write_page(
     Raises:
         ValueError: the report has no such per-clip metric.
     """
-    metric = metric or next((name for name in _ORDER if name in report.clips), None)
-    if metric is None or metric not in report.clips:
-        known = ", ".join(report.clips) or "none"
-        raise ValueError(
-            f"the report has no per-clip values of {metric or 'a metric to sort by'}; it has: {known}"
-        )
+    metric = _metric(metric, report)
     values = report.clips[metric]
     order = sorted(range(len(values)), key=lambda number: values[number])[:count]
     page = Path(path).absolute().parent
-    body = "\n".join(
-        _clip(report, number, metric, _link(report.ids[number], audio, page)) for number in order
-    )
+    clips = [_clip(report, number, metric, _link(report.ids[number], audio, page)) for number in order]
     lead = f"{len(order)} of {len(values)} clips, lowest {html.escape(metric)} first. "
     lead += f"Corpus: {report.corpus[metric]:.4f}."
+    _write(path, title, lead, [report.signature], clips)
+
+
+def write_differences(
+    first: Report,
+    second: Report,
+    path: str | os.PathLike[str],
+    metric: str | None = None,
+    count: int = 50,
+    audio: Sounds | None = None,
+    names: tuple[str, str] = ("first", "second"),
+) -> None:
+    """Write the `count` clips in which two systems differ most by a metric, the largest difference first.
+
+    names: what to call the systems; the others as for `write_page`.
+
+    Raises:
+        ValueError: the reports share no such per-clip metric, or a clip of the first is not in the second.
+    """
+    metric = _metric(metric, first, second)
+    places = {name: number for number, name in enumerate(second.ids)}
+    if lacking := [name for name in first.ids if name not in places]:
+        raise ValueError(f"{names[1]} has no clip {lacking[0]!r}: score both systems on the same clips")
+    rows = [(number, places[name]) for number, name in enumerate(first.ids)]
+    gains = [first.clips[metric][one] - second.clips[metric][two] for one, two in rows]
+    order = sorted(range(len(rows)), key=lambda number: -abs(gains[number]))[:count]
+    page = Path(path).absolute().parent
+    clips = [
+        _pair((first, second), rows[number], metric, names, _link(first.ids[number], audio, page))
+        for number in order
+    ]
+    lead = f"{len(order)} of {len(rows)} clips, largest difference in {html.escape(metric)} first."
+    signatures = [f"{name}: {report.signature}" for name, report in zip(names, (first, second), strict=True)]
+    _write(path, f"Where {names[0]} and {names[1]} differ", lead, signatures, clips)
+
+
+def _metric(metric: str | None, *reports: Report) -> str:
+    """The metric to sort by: the one asked for, or the first of _ORDER that all reports have."""
+    shared = [name for name in reports[0].clips if all(name in report.clips for report in reports)]
+    chosen = metric or next((name for name in _ORDER if name in shared), None)
+    if chosen is None or chosen not in shared:
+        known = ", ".join(shared) or "none"
+        raise ValueError(
+            f"the report has no per-clip values of {chosen or 'a metric to sort by'}; it has: {known}"
+        )
+    return chosen
+
+
+def _write(
+    path: str | os.PathLike[str], title: str, lead: str, signatures: list[str], clips: list[str]
+) -> None:
+    notes = "".join(f"<p><small>{html.escape(text)}</small></p>" for text in signatures)
+    body = "\n".join(clips)
     atomic_write_text(
         path,
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head>\n"
-        f"<body><h1>{html.escape(title)}</h1><p>{lead}</p><p><small>{html.escape(report.signature)}</small></p>\n"
-        f"{body}\n</body></html>\n",
+        f"<body><h1>{html.escape(title)}</h1><p>{lead}</p>{notes}\n{body}\n</body></html>\n",
     )
 
 
 def _clip(report: Report, number: int, metric: str, link: str | None) -> str:
-    candidate, references = report.candidates[number], report.references[number]
-    known = {word.strip(".,").lower() for text in references for word in text.split()}
-    words = [
-        f"<mark>{html.escape(word)}</mark>" if word.strip(".,").lower() not in known else html.escape(word)
-        for word in candidate.split()
-    ]
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in references)
     cells = "".join(
         f"<td>{html.escape(name)}<br>{values[number]:.3f}</td>"
         for name, values in report.clips.items()
         if name == metric or "." not in name
     )
-    player = f'<audio controls preload="none" src="{html.escape(link, quote=True)}"></audio>' if link else ""
-    shown = " ".join(words) or "<em>(empty)</em>"
-    return (
-        f"<article><h2>{html.escape(report.ids[number])}</h2>{player}<p class=candidate>{shown}</p>"
-        f"<ul>{items}</ul><table><tr>{cells}</tr></table></article>"
+    return _article(
+        report.ids[number],
+        link,
+        f"<p class=candidate>{_marked(report, number)}</p>",
+        report.references[number],
+        f"<table><tr>{cells}</tr></table>",
     )
+
+
+def _pair(
+    reports: tuple[Report, Report],
+    rows: tuple[int, int],
+    metric: str,
+    names: tuple[str, str],
+    link: str | None,
+) -> str:
+    """Both systems' captions of a clip, each with its value of the metric."""
+    captions = "".join(
+        f"<p>{html.escape(name)}, {html.escape(metric)} {report.clips[metric][row]:.3f}: "
+        f"<span class=candidate>{_marked(report, row)}</span></p>"
+        for name, report, row in zip(names, reports, rows, strict=True)
+    )
+    first, row = reports[0], rows[0]
+    return _article(first.ids[row], link, captions, first.references[row], "")
+
+
+def _marked(report: Report, number: int) -> str:
+    """A candidate, the words that no reference has marked."""
+    known = {word.strip(".,").lower() for text in report.references[number] for word in text.split()}
+    words = [
+        f"<mark>{html.escape(word)}</mark>" if word.strip(".,").lower() not in known else html.escape(word)
+        for word in report.candidates[number].split()
+    ]
+    return " ".join(words) or "<em>(empty)</em>"
+
+
+def _article(name: str, link: str | None, captions: str, references: list[str], table: str) -> str:
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in references)
+    player = f'<audio controls preload="none" src="{html.escape(link, quote=True)}"></audio>' if link else ""
+    return f"<article><h2>{html.escape(name)}</h2>{player}{captions}<ul>{items}</ul>{table}</article>"
 
 
 def _link(name: str, audio: Sounds | None, page: Path) -> str | None:

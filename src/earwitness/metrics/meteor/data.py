@@ -6,6 +6,7 @@ own and then renamed: a killed build leaves nothing that looks complete, and two
 
 from __future__ import annotations
 
+import getpass
 import gzip
 import importlib.util
 import os
@@ -13,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -77,9 +79,7 @@ def load() -> MeteorData:
     Raises:
         MissingData: pycocoevalcap or one of its files is missing.
     """
-    folder = cache_folder() / _LAYOUT
-    if not folder.is_dir():
-        build(folder)
+    folder = _index()
     return MeteorData(
         words={word: number for number, word in enumerate(_lines(folder / "words.txt"), 1)},
         phrases=np.load(folder / "phrases.npy", mmap_mode="r"),
@@ -92,8 +92,32 @@ def load() -> MeteorData:
     )
 
 
+def _index() -> Path:
+    """The folder of the index, built if need be; in a temporary folder where the cache cannot be written."""
+    folder = cache_folder() / _LAYOUT
+    if folder.is_dir():
+        return folder
+    try:
+        build(folder)
+    except OSError as error:
+        folder = temporary_cache() / _LAYOUT
+        warnings.warn(
+            f"{cache_folder()} cannot be written ({error}): METEOR's index goes to {folder}; name another "
+            "folder in EARWITNESS_CACHE",
+            stacklevel=2,
+        )
+        if not folder.is_dir():
+            build(folder)
+    return folder
+
+
+def temporary_cache() -> Path:
+    """A cache of this user's among the temporary files."""
+    return Path(tempfile.gettempdir()) / f"earwitness-{getpass.getuser()}"
+
+
 def build(folder: Path) -> None:
-    """Build the index into `folder`."""
+    """Build the index into `folder`. Raises OSError where it cannot be written."""
     source = package_folder() / "meteor"
     table, jar = source / "data" / "paraphrase-en.gz", source / "meteor-1.5.jar"
     for path in (table, jar):

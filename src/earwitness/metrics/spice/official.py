@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from earwitness.atomic_write import atomic_write_text
@@ -140,12 +141,12 @@ class TupleCache:
         return self._shelf(text).get(text, [])
 
     def add(self, found: dict[str, list[SceneTuple]]) -> None:
-        """Keep the tuples of captions."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Keep the tuples of captions, in memory only where the folder cannot be written."""
         for text, tuples in found.items():
             self._shelf(text)[text] = tuples
-        for key in _keys(found):
-            atomic_write_text(self._folder / f"{key}.json", json.dumps(self._loaded[key]))
+        with suppress(OSError):
+            for key in _keys(found):
+                atomic_write_text(self._folder / f"{key}.json", json.dumps(self._loaded[key]))
 
 
 def _keys(texts: Iterable[str]) -> set[str]:
