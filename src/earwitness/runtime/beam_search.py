@@ -128,9 +128,12 @@ def log_softmax(x: Array) -> Array:
 
 def _largest(x: Array, count: int) -> Ids:
     """The places of the `count` largest of each row, the largest first; of equals the first in the row."""
-    some = np.sort(np.argpartition(-x, count - 1, 1)[:, :count], 1)
-    order = np.argsort(-np.take_along_axis(x, some, 1), 1, kind="stable")
-    return np.take_along_axis(some, order, 1)
+    x, rows = x.copy(), np.arange(len(x))
+    places = np.empty((len(x), count), np.int64)
+    for rank in range(count):  # a few times the maximum: ten times quicker than to partition
+        places[:, rank] = x.argmax(1)
+        x[rows, places[:, rank]] = -np.inf
+    return places
 
 
 def _rows(x: Ids, places: Ids) -> Ids:

@@ -79,8 +79,12 @@ class Continuation:
             layers, clips, heads, _, width = self._keys.shape
             keys = values = np.zeros((layers, clips, heads, tokens.shape[1], 0, width), np.float32)
         else:
-            of_beams = parents[None, :, None, :, None, None]
-            keys, values = (np.take_along_axis(x, of_beams, 3) for x in self._own)
+            keys, values = (_of_parents(x, parents) for x in self._own)
         logits, key, value = self._graphs("step", tokens, self._keys, self._values, self._real, keys, values)
         self._own = np.concatenate([keys, key], 4), np.concatenate([values, value], 4)
         return logits
+
+
+def _of_parents(x: Array, parents: Ids) -> Array:
+    """[layers, B, heads, n, t, width], the beams of each clip replaced by `parents` [B, n]."""
+    return np.stack([x[:, clip].take(own, 2) for clip, own in enumerate(parents)], 1)
