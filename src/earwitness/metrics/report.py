@@ -104,18 +104,21 @@ class Report:
         try:
             data = json.loads(Path(path).read_text("utf-8"))
             rows, corpus = data["clips"], dict(data["corpus"])
-            texts = [[row[key] for row in rows] for key in ("id", "candidate", "references")]
+            ids, candidates, references = (
+                [row[key] for row in rows] for key in ("id", "candidate", "references")
+            )
             names = [key for key in (rows[0] if rows else ()) if key not in ("id", "candidate", "references")]
             columns = {name: [row[name] for row in rows] for name in names}
             comments = {name: values for name, values in columns.items() if isinstance(values[0], str)}
             clips = {name: values for name, values in columns.items() if name not in comments}
-            report = cls(corpus, clips, data["signature"], *texts, missing=dict(data.get("missing", {})))
-            report.comments, report.notes = comments, list(data.get("notes", ()))
+            report = cls(corpus, clips, data["signature"], ids, candidates, references)
+            report.missing, report.comments = dict(data.get("missing", {})), comments
+            report.notes = list(data.get("notes", ()))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no report of `earwitness evaluate` or `score`: {error}") from None
         pooled = [name for name in corpus if name in POOLED]
         if pooled and rows:
-            again = score(texts[1], texts[2], pooled, tokenize="|tok:split|" not in report.signature)
+            again = score(candidates, references, pooled, tokenize="|tok:split|" not in report.signature)
             if other := [name for name in pooled if abs(again.corpus[name] - corpus[name]) > 1e-9]:
                 raise ValueError(
                     f"{path}: {', '.join(other)} come out otherwise in this version: score again"
