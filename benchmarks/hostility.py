@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 BOUNDARY = "gap-between-parts"
-HEAD = f"POST /v1/captions HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\n"
+FORM = f"content-type: multipart/form-data; boundary={BOUNDARY}"
+HEAD = f"POST /v1/captions HTTP/1.1\r\nhost: localhost\r\n{FORM}\r\n"
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 PATIENCE = 60.0  # s until an attack gives up by itself; a server that lets it is too patient
@@ -133,7 +134,9 @@ ATTACKS = {
     "playlist": Attack(uploading(b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "x.m3u8"), {415}),
     "4 GB claimed": Attack(uploading(_wav(1, declared=0xFFFFFF00)), {200}),
     "4 GHz claimed": Attack(uploading(_wav(1, rate=4_000_000_000)), {415}),
-    "1 GB header": Attack(sending(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", b"a" * 65536, GIGABYTE), {431, 0}),
+    "1 GB header": Attack(
+        sending(b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ", b"a" * 65536, GIGABYTE), {431, 0}
+    ),
     "1 GB of a part's header": Attack(
         sending(
             f"{HEAD}transfer-encoding: chunked\r\n\r\n{len(BOUNDARY) + 4:x}\r\n--{BOUNDARY}\r\n\r\n".encode(),

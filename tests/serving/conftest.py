@@ -1,15 +1,17 @@
-"""Servers on ports of their own, run by threads, and clients that say exactly what the tests want said."""
+"""Servers on ports of their own, run by threads, and clients that send exactly what a test needs."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import resource
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,11 @@ def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < end, "it never came to be"
         time.sleep(0.02)
+
+
+def resident_memory() -> int:
+    """Bytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 from pydantic import HttpUrl
 
-from earwitness.serving.fetching import Fetcher, connect, is_public, look_up
+from earwitness.serving.fetching import Fetcher, is_public, look_up, transport
 from earwitness.serving.limits import Limits, Refused
 
 from .conftest import LIMITS, Client, noise, serving, wait_until, wav
@@ -83,19 +84,18 @@ class Internet:
     """One server that is reached whatever the address; it notes what was looked up and connected to."""
 
     port: int
+    secure: bool = False  # it speaks TLS
     looked_up: list[str] = field(default_factory=list)
-    connected: list[tuple[str, int, str | None]] = field(default_factory=list)
+    connected: list[tuple[str, int, str | None]] = field(default_factory=list)  # address, port, name in TLS
+    hosts: list[str] = field(default_factory=list)  # headers
+    unreachable: set[str] = field(default_factory=set)
 
     async def look_up(self, host: str, port: int) -> list[str]:
         self.looked_up.append(host)
         return NAMES[host] if host in NAMES else await look_up(host, port)
 
-    async def connect(self, address: str, port: int, secure_host: str | None):
-        self.connected.append((address, port, secure_host))
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
     def fetcher(self, limits: Limits = LIMITS) -> Fetcher:
-        return Fetcher(limits, self.look_up, self.connect)
+        return Fetcher(limits, self.look_up, lambda: Rerouted(self))
 
     def fetch(self, url: str, limits: Limits = LIMITS) -> bytes:
         async def fetch() -> bytes:
@@ -104,6 +104,28 @@ class Internet:
                     return again.read()
 
         return asyncio.run(fetch())
+
+
+class Rerouted(httpx.AsyncBaseTransport):
+    """The server's own transport, but every address is that of the test's server."""
+
+    def __init__(self, internet: Internet) -> None:
+        self.internet, self.inner = internet, transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url, internet = request.url, self.internet
+        secure = url.scheme == "https"
+        port = url.port or (443 if secure else 80)
+        internet.connected.append((url.host, port, request.extensions["sni_hostname"] if secure else None))
+        internet.hosts.append(request.headers["host"])
+        if url.host in internet.unreachable:
+            raise httpx.ConnectError("Network is unreachable")
+        scheme = "https" if secure and internet.secure else "http"
+        request.url = url.copy_with(scheme=scheme, host="127.0.0.1", port=internet.port)
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
 
 
 class Host(socketserver.StreamRequestHandler):
@@ -143,7 +165,7 @@ def internet() -> Iterator[Internet]:
 )
 def test_what_lies_there(internet, path, content) -> None:
     assert internet.fetch(f"http://sounds.example{path}") == content
-    assert set(internet.connected) == {(PUBLIC, 80, None)}
+    assert set(internet.connected) == {(PUBLIC, 80, None)} and set(internet.hosts) == {"sounds.example"}
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(internet) -> None:
@@ -151,26 +173,18 @@ def test_the_address_that_was_checked_is_the_one_connected_to(internet) -> None:
     internet.fetch("https://sounds.example:8443/dog.wav")
     assert internet.looked_up == ["sounds.example"]
     assert internet.connected == [(PUBLIC, 8443, "sounds.example")]
-
-
-@dataclass
-class SecureInternet(Internet):
-    """The same, of a host with a certificate for sounds.example that nobody has signed but itself."""
-
-    async def connect(self, address: str, port: int, secure_host: str | None):
-        self.connected.append((address, port, secure_host))
-        return await connect("127.0.0.1", self.port, secure_host)
+    assert internet.hosts == ["sounds.example:8443"]
 
 
 @pytest.fixture
-def secure_internet() -> Iterator[SecureInternet]:
+def secure_internet() -> Iterator[Internet]:
     """Its certificate: openssl req -x509 -newkey ec -nodes -days 36500, 2026-11-21."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(CERTIFICATE)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), SecureHost) as host:
         host.context, host.daemon_threads, host.block_on_close = context, True, False
         threading.Thread(target=host.serve_forever, args=(0.02,), daemon=True).start()
-        yield SecureInternet(host.server_address[1])
+        yield Internet(host.server_address[1], secure=True)
         host.shutdown()
 
 
@@ -255,41 +269,33 @@ def test_hosts_that_misbehave(internet, path, status, said) -> None:
     assert refused.value.status == status
 
 
-def test_tls_is_wanted_where_it_was_asked_for(internet) -> None:
-    """A host that speaks none is an error, which is told as one; without TLS it is connected to."""
-
-    async def connected(secure_host: str | None) -> None:
-        _, writer = await connect("127.0.0.1", internet.port, secure_host)
-        writer.transport.abort()
-
-    asyncio.run(connected(None))
-    with pytest.raises(OSError):
-        asyncio.run(connected("sounds.example"))
+def test_tls_is_required_where_it_was_asked_for(internet) -> None:
+    """A host that speaks none is an error; without TLS the same host answers."""
+    internet.secure = True
+    assert internet.fetch("http://sounds.example/dog.wav") == GOOD
+    with pytest.raises(Refused, match="cannot be fetched"):
+        internet.fetch("https://sounds.example/dog.wav")
 
 
-def test_a_host_that_is_not_there() -> None:
-    async def nobody(*_):
-        raise ConnectionRefusedError("nobody answers")
-
-    async def fetch() -> None:
-        async with Fetcher(LIMITS, connect=nobody).fetched(HttpUrl("http://8.8.8.8/")):
-            raise AssertionError("nothing was there")
-
-    with pytest.raises(Refused, match="cannot be fetched: nobody answers"):
-        asyncio.run(fetch())
+def test_a_host_that_is_not_there(internet) -> None:
+    internet.unreachable = {"8.8.8.8"}
+    with pytest.raises(Refused, match="cannot be fetched: Network is unreachable"):
+        internet.fetch("http://8.8.8.8/")
 
 
 def test_the_next_address_is_tried_where_the_first_is_not_reached(internet, monkeypatch) -> None:
     monkeypatch.setitem(NAMES, "two.example", ["2606:4700::1", PUBLIC])
-    reach = internet.connect
-
-    async def old_network(address: str, port: int, secure_host: str | None):
-        if ":" in address:
-            raise OSError("Network is unreachable")
-        return await reach(address, port, secure_host)
-
-    monkeypatch.setattr(internet, "connect", old_network)
+    internet.unreachable = {"2606:4700::1"}
     assert internet.fetch("http://two.example/dog.wav") == GOOD
+    assert [address for address, *_ in internet.connected] == ["2606:4700::1", PUBLIC]
+
+
+def test_a_connection_is_used_for_one_host_alone(secure_internet, monkeypatch) -> None:
+    """Two names at one address: the second has to show its own certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    monkeypatch.setitem(PAGES, "/over", redirected("https://sounds2.example/dog.wav"))
+    with pytest.raises(Refused, match="not valid for 'sounds2.example'"):
+        secure_internet.fetch("https://sounds.example/over")
 
 
 @pytest.fixture

@@ -1,48 +1,45 @@
-"""The text that Prometheus reads."""
+"""What Prometheus reads."""
 
 from __future__ import annotations
 
-import re
+from prometheus_client.parser import text_string_to_metric_families
 
-from earwitness.serving.metrics import Histogram, Metrics
+from earwitness.serving.gate import route_of
+from earwitness.serving.metrics import Metrics
 
-LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+')
+from .conftest import noise, wait_until, wav
 
 
-def test_exposition_is_well_formed() -> None:
+def test_the_exposition_is_read_by_prometheus_own_parser() -> None:
     metrics = Metrics()
-    metrics.requests.add(route="/v1/captions", status="200")
+    metrics.requests.labels(route="/v1/captions", status="200").inc()
     metrics.batch_clips.observe(3)
-    lines = metrics.exposition().splitlines()
-    samples = [line for line in lines if not line.startswith("#")]
-    assert samples and all(LINE.fullmatch(line) for line in samples)
-    assert 'earwitness_requests_total{route="/v1/captions",status="200"} 1.0' in samples
-    assert "# TYPE earwitness_batch_clips histogram" in lines
-    for kind in ("HELP", "TYPE"):
-        assert sum(line.startswith(f"# {kind}") for line in lines) == len(metrics.told)
+    families = {
+        family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())
+    }
+    assert families["earwitness_batch_clips"].type == "histogram"
+    (sample,) = [s for s in families["earwitness_requests"].samples if s.name.endswith("_total")]
+    assert sample.labels == {"route": "/v1/captions", "status": "200"} and sample.value == 1
+    assert all(family.documentation for family in families.values())
+    assert families["process_resident_memory_bytes"].samples[0].value > 1 << 20
 
 
-def test_large_sums_keep_every_digit() -> None:
-    metrics = Metrics()
-    metrics.upload_bytes.add(123_456_789)
-    metrics.upload_bytes.add(1)
-    assert "earwitness_upload_bytes_total 123456790.0" in metrics.exposition()
+def test_two_servers_in_one_process_count_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.upload_bytes.inc(123_456_789)
+    assert one.registry.get_sample_value("earwitness_upload_bytes_total") == 123_456_789
+    assert other.registry.get_sample_value("earwitness_upload_bytes_total") == 0
 
 
-def test_buckets_count_what_lies_at_or_below_them() -> None:
-    histogram = Histogram((1, 2, 4))
-    for value in (0.5, 1, 1.5, 2, 100):
-        histogram.observe(value)
-    told = {labels[0][1]: value for name, labels, value in histogram.samples() if name == "_bucket"}
-    assert told == {"1": 2, "2": 4, "4": 4, "+Inf": 5}
-    assert [v for name, _, v in histogram.samples() if name in ("_sum", "_count")] == [105.0, 5]
+def test_routes_are_labels_that_clients_cannot_make_up() -> None:
+    assert route_of("/v1/jobs/abc") == route_of("/v1/jobs/abc/events") == "/v1/jobs/{id}"
+    assert route_of("/v1/captions") == "/v1/captions" and route_of("/anything") == "page"
 
 
-def test_labels_may_come_while_the_metrics_are_read() -> None:
-    """The model's thread counts its first clips while the event loop tells the metrics."""
-    metrics = Metrics()
-    metrics.clips.add(work="listen")
-    samples = metrics.clips.samples()
-    next(samples)
-    metrics.clips.add(work="caption")
-    assert list(samples) == []
+def test_times_are_told_apart_by_route_and_recordings_by_state(client) -> None:
+    wait_until(lambda: client.metric("requests_in_progress") == 0)
+    before = client.metric('request_seconds_count{route="/v1/tags"}')
+    client.post("/v1/tags", wav(noise(1.0)))
+    wait_until(lambda: client.metric("requests_in_progress") == 0)
+    assert client.metric('request_seconds_count{route="/v1/tags"}') == before + 1
+    assert client.metric("recordings_waiting") == client.metric("recordings_running") == 0

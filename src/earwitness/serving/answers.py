@@ -1,21 +1,31 @@
-"""Captions and tags as the server words them."""
+"""Captions and tags in the server's formats."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from earwitness.captions import Caption, merge_neighbours
-from earwitness.serving.decoders import Recording
-from earwitness.serving.listener import TagTracks
+from earwitness.serving.limits import Refused
+from earwitness.serving.listener import Found, Progress, TagTracks
+from earwitness.serving.recording import Recording
 from earwitness.tables import row
+
+log = logging.getLogger("earwitness")
+
+FAILED = "the server failed in the middle of its answer; its log has the reason, under the id in X-Request-ID"
 
 
 class CaptionRow(BaseModel):
-    """start, end: seconds. score: 0..1. tags: names and probabilities, the most probable first."""
+    """start, end: seconds. score: 0..1. tags: names and probabilities, the most probable first.
+
+    logprob: mean log-probability of the caption's tokens, where a model wrote it.
+    """
 
     start: float
     end: float
@@ -23,22 +33,10 @@ class CaptionRow(BaseModel):
     score: float
     tags: list[tuple[str, float]]
     kind: Literal["sound", "speech", "silence"]
+    logprob: float | None = None
 
 
-class Heard(BaseModel):
-    """duration: seconds that could be heard. covered: their share of what the file declares, 0..1."""
-
-    model: str
-    duration: float
-    damaged: bool
-    covered: float
-
-
-class Captions(Heard):
-    captions: list[CaptionRow]
-
-
-class Tags(Heard):
+class TagTable(BaseModel):
     """windows: start and end of each, in seconds. probabilities: in a row for each, one for each name."""
 
     names: list[str]
@@ -46,8 +44,38 @@ class Tags(Heard):
     probabilities: list[list[float]]
 
 
+class Summary(BaseModel):
+    """duration: seconds that were decoded. covered: their share of what the file declares, 0..1.
+
+    faults: why the file is damaged.
+    """
+
+    model: str
+    duration: float
+    damaged: bool
+    faults: list[str] = []
+    covered: float
+
+
+class Captions(Summary):
+    captions: list[CaptionRow]
+    tags: TagTable | None = None
+
+
+class Tags(Summary, TagTable):
+    pass
+
+
+class Refusal(BaseModel):
+    detail: str
+
+
+class Ready(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
 class Health(BaseModel):
-    """tags: whether the model tells any. max_window: seconds."""
+    """What the server is and accepts. tags: whether the model has any. max_window: seconds."""
 
     status: str
     version: str
@@ -65,38 +93,90 @@ def caption_row(caption: Caption) -> CaptionRow:
     return CaptionRow(**{name: cells[name] for name in CaptionRow.model_fields})
 
 
-def heard(recording: Recording, model: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "duration": round(recording.duration, 3),
-        "damaged": recording.damaged,
-        "covered": round(recording.covered, 4),
-    }
-
-
-def tags_answer(tracks: TagTracks, recording: Recording, model: str) -> Tags:
-    return Tags(
-        **heard(recording, model),
+def tag_table(tracks: TagTracks) -> TagTable:
+    return TagTable(
         names=tracks.names,
         windows=[(round(start, 3), round(end, 3)) for start, end in tracks.windows],
         probabilities=tracks.probabilities.astype(float).round(4).tolist(),
     )
 
 
-async def lines(captions: AsyncIterator[Caption], recording: Recording, model: str) -> AsyncIterator[str]:
-    """NDJSON of {"type": "progress", "heard": s} and "caption" while they come, and "end" at last.
+def summary(recording: Recording, model: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "duration": round(recording.duration, 3),
+        "damaged": bool(recording.faults),
+        "faults": recording.faults,
+        "covered": round(recording.covered, 4),
+    }
 
-    Neighbours that say the same are one caption.
+
+async def gathered(found: AsyncIterator[Found]) -> tuple[list[Caption], TagTracks | None]:
+    """All that is found, neighbouring captions that say the same as one. Raises Refused."""
+    captions, tracks = [], None
+    async for item in found:
+        if isinstance(item, Caption):
+            captions.append(item)
+        elif isinstance(item, TagTracks):
+            tracks = item
+    return list(merge_neighbours(captions)), tracks
+
+
+async def lines(found: AsyncIterator[Found], recording: Recording, model: str) -> AsyncIterator[str]:
+    """NDJSON: "progress", "caption" and "tags" while they are found, and at last "end" or "error".
+
+    Neighbours that say the same are one caption. An error that comes before anything is found is raised.
     """
     last: Caption | None = None
-    async for caption in captions:
-        yield _line("progress", heard=round(caption.end, 3))
-        *told, last = merge_neighbours([caption] if last is None else [last, caption])
-        for one in told:
-            yield _line("caption", **caption_row(one).model_dump())
-    assert last is not None  # whatever can be heard has a caption
-    yield _line("caption", **caption_row(last).model_dump())
-    yield _line("end", **heard(recording, model))
+    begun = False
+    try:
+        async with aclosing(found):  # type: ignore[type-var]
+            async for item in found:
+                begun = True
+                if isinstance(item, Caption):
+                    *complete, last = merge_neighbours([item] if last is None else [last, item])
+                    for caption in complete:
+                        yield caption_line(caption)
+                else:
+                    if isinstance(item, TagTracks) and last is not None:
+                        yield caption_line(last)
+                        last = None
+                    yield _found_line(item)
+    except Exception as error:
+        if not begun:
+            raise
+        if not isinstance(error, Refused):
+            log.exception("an answer failed after it had begun")
+        refused = error if isinstance(error, Refused) else Refused(500, FAILED)
+        for caption in [] if last is None else [last]:
+            yield caption_line(caption)
+        yield error_line(refused)
+        return
+    if last is not None:
+        yield caption_line(last)
+    yield _line("end", **summary(recording, model))
+
+
+def of_lines(rows: Iterable[dict[str, Any]]) -> Iterator[Caption]:
+    """The captions among lines that were read again."""
+    for line in rows:
+        if line["type"] == "caption":
+            tags = tuple((name, p) for name, p in line["tags"])
+            yield Caption(line["caption"], line["score"], line["start"], line["end"], tags)
+
+
+def caption_line(caption: Caption) -> str:
+    return _line("caption", **caption_row(caption).model_dump(exclude_none=True))
+
+
+def error_line(refused: Refused) -> str:
+    return _line("error", status=refused.status, detail=refused.detail)
+
+
+def _found_line(item: Progress | TagTracks) -> str:
+    if isinstance(item, Progress):
+        return _line("progress", stage=item.stage, seconds=round(item.seconds, 3))
+    return _line("tags", **tag_table(item).model_dump())
 
 
 def _line(kind: str, /, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""What many threads ask of the model, answered in common batches, and fairly."""
+"""What many threads ask of the model, answered in common batches, and in turn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 Run = Callable[[Any, Sequence[Any]], Sequence[Any]]
+ENDED = "the thread of the model has ended"
 
 
 class Batcher:
@@ -17,21 +18,18 @@ class Batcher:
     run(key, items) -> answers, in the same order; called by one thread, with at most `size` items of one key.
     A batch goes as soon as it is full and the thread is free, or `patience` seconds later. Askers take turns,
     one item each: whoever asks a thousand things delays whoever asks one by a batch. What `run` raises, all
-    in its batch raise. begin: what that thread does first, before anybody may ask.
+    in its batch raise.
     """
 
-    def __init__(
-        self, run: Run, size: int = 16, patience: float = 0.005, begin: Callable[[], object] = lambda: None
-    ) -> None:
-        self.run, self.size, self.patience, self.begin = run, size, patience, begin
+    def __init__(self, run: Run, size: int = 16, patience: float = 0.005) -> None:
+        self.run, self.size, self.patience = run, size, patience
         self._waiting: dict[tuple[Hashable, object], deque[tuple[Any, Future[Any]]]] = {}
         self._count, self._open = 0, True
-        self._news, self._begun = threading.Condition(), threading.Event()
+        self._news = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="earwitness-model", daemon=True)
 
     def __enter__(self) -> Batcher:
         self._thread.start()
-        self._begun.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,6 +38,11 @@ class Batcher:
             self._open = False
             self._news.notify()
         self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs and takes items."""
+        return self._open and self._thread.is_alive()
 
     def ask(self, key: Hashable, items: Sequence[Any]) -> list[Any]:
         """The answers to the items, waited for."""
@@ -54,18 +57,27 @@ class Batcher:
 
     def _work(self) -> None:
         try:
-            self.begin()
-        finally:
-            self._begun.set()
-        while batch := self._next_batch():
-            key, items, futures = batch
-            try:
-                for future, answer in zip(futures, self.run(key, items), strict=True):
-                    future.set_result(answer)
-            except Exception as error:
-                for future in futures:
-                    if not future.done():
-                        future.set_exception(error)
+            while batch := self._next_batch():
+                self._answer(*batch)
+        finally:  # whatever ended this thread, nobody waits for it for ever
+            self._close()
+
+    def _answer(self, key: Hashable, items: list[Any], futures: list[Future[Any]]) -> None:
+        try:
+            for future, answer in zip(futures, self.run(key, items), strict=True):
+                future.set_result(answer)
+        except Exception as error:
+            _fail(futures, error)
+        except BaseException:  # SystemExit, say: it ends this thread, and must not end the askers'
+            _fail(futures, RuntimeError(ENDED))
+            raise
+
+    def _close(self) -> None:
+        with self._news:
+            self._open = False
+            _fail([future for queue in self._waiting.values() for _, future in queue], RuntimeError(ENDED))
+            self._waiting.clear()
+            self._count = 0
 
     def _next_batch(self) -> tuple[Hashable, list[Any], list[Future[Any]]] | None:
         with self._news:
@@ -87,3 +99,9 @@ class Batcher:
                     self._waiting[place] = queue
         self._count -= len(batch)
         return batch
+
+
+def _fail(futures: Sequence[Future[Any]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

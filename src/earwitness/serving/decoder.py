@@ -1,9 +1,9 @@
 """The process that decodes what strangers upload: python -m earwitness.serving.decoder
 
 It takes one order after another from the socket that is its standard input: a line of JSON, and with it two
-open files, the media to read and the one to write samples to. It answers each with a line of JSON on standard
-output. It knows no path and no secret, opens nothing else, and what it takes beyond its memory and processor
-time the kernel refuses or ends.
+open files, the media to read and the one to write samples to. It answers on standard output with lines of
+JSON: {"samples": n} whenever more are written, and at the end {"status": ...}. It knows no path and no
+secret, opens nothing else, and what it takes beyond its memory and processor time the kernel refuses or ends.
 """
 
 from __future__ import annotations
@@ -41,15 +41,23 @@ def allow_seconds(seconds: float) -> None:
 
 
 def decode(source: str, samples: BinaryIO, sample_rate: int, minutes: float) -> dict[str, Any]:
-    """Writes the sound of `source`, float32, to `samples`; returns a status of HTTP and what to say."""
+    """Writes the sound of `source`, float32, to `samples` as it is decoded; returns the last answer."""
+    written = 0
+
+    def write(chunk: np.ndarray) -> None:
+        nonlocal written
+        samples.write(chunk.astype(np.float32, copy=False).data)
+        samples.flush()
+        written += len(chunk)
+        print(json.dumps({"samples": written}), flush=True)
+
     try:
-        audio = media.load_audio(source, sample_rate, end=60 * minutes + 1, max_seconds=None)
+        audio = media.load_audio(source, sample_rate, end=60 * minutes + 1, max_seconds=None, on_chunk=write)
     except media.MediaError as error:
         return {"status": 422 if _is_media(source) else 415, "detail": f"the file {error.reason}"}
     if audio.duration > 60 * minutes:
         return {"status": 413, "detail": f"the recording is longer than {minutes:g} minutes"}
-    samples.write(audio.waveform.astype(np.float32, copy=False).data)
-    return {"status": 200, "damaged": audio.damaged, "covered": audio.covered}
+    return {"status": 200, "faults": audio.faults, "covered": audio.covered}
 
 
 def _is_media(source: str) -> bool:

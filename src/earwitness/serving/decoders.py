@@ -8,35 +8,21 @@ import logging
 import os
 import socket
 import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from earwitness.serving.limits import Limits, Refused
 from earwitness.serving.metrics import Metrics
+from earwitness.serving.recording import Recording
 
 log = logging.getLogger("earwitness")
 
 SOUND_COPIES = 3  # of the samples, while a decoder joins and writes them
 START_SECONDS = 60.0  # until a decoder is ready; 0.5 on a machine at rest
 RETRY_SECONDS = 1.0
-
-
-@dataclass
-class Recording:
-    """A decoded upload. covered: the share of what the file declares that could be decoded, 0..1."""
-
-    # float32 [S], in a file without a name: it takes no memory and leaves nothing behind
-    waveform: np.ndarray
-    sample_rate: int
-    damaged: bool
-    covered: float
-
-    @property
-    def duration(self) -> float:
-        return len(self.waveform) / self.sample_rate
 
 
 class Decoder:
@@ -85,7 +71,7 @@ class Decoder:
 
 
 class Decoders:
-    """async with Decoders(2, 16_000, limits, metrics) as decoders: recording = await decoders.decode(file)"""
+    """async with Decoders(2, 16_000, limits, metrics) as decoders: async with decoders.decoding(file): ..."""
 
     def __init__(self, count: int, sample_rate: int, limits: Limits, metrics: Metrics) -> None:
         self.count, self.sample_rate, self.limits, self.metrics = count, sample_rate, limits, metrics
@@ -105,29 +91,51 @@ class Decoders:
         await asyncio.gather(*self._replacing, return_exceptions=True)
         await asyncio.gather(*(decoder.stop() for decoder in self._all))
 
-    async def decode(self, media: BinaryIO) -> Recording:
-        """Raises Refused for what cannot be decoded, or not within the limits."""
+    @property
+    def ready(self) -> bool:
+        """Whether any process can take an order now or when it has done what it does."""
+        return any(decoder.process.returncode is None for decoder in self._all)
+
+    @asynccontextmanager
+    async def decoding(self, media: BinaryIO) -> AsyncIterator[Recording]:
+        """The recording in a media file, which must stay open while it is decoded.
+
+        The recording raises Refused to its readers for what cannot be decoded, or not within the limits.
+        """
+        with Recording(self.sample_rate) as recording:
+            work = asyncio.create_task(self._decode(media, recording))
+            try:
+                yield recording
+            finally:
+                work.cancel()
+                await asyncio.wait({work})
+
+    async def _decode(self, media: BinaryIO, recording: Recording) -> None:
+        try:
+            answer = await self._obeyed(media, recording)
+        except Exception as error:  # the readers wait for it
+            return recording.fail(error)
+        if answer is None:
+            reason = "the file cannot be decoded in the time and memory that the server gives one file"
+            return recording.fail(Refused(422, reason))
+        if answer["status"] != 200:
+            return recording.fail(Refused(answer["status"], answer["detail"]))
+        self.metrics.sound_seconds.inc(recording.duration)
+        recording.finish(answer["faults"], answer["covered"])
+
+    async def _obeyed(self, media: BinaryIO, recording: Recording) -> dict[str, Any] | None:
+        """The last answer of the next decoder that is idle; None if it ends before."""
         limits, rate = self.limits, self.sample_rate
         order = {"sample_rate": rate, "minutes": limits.minutes, "seconds": limits.decoder_seconds}
-        with tempfile.TemporaryFile() as samples:
-            answer = await self._obeyed(order, media, samples)
-            if answer is None:
-                raise Refused(422, "the file cannot be decoded in the time and memory that it is given here")
-            if answer["status"] != 200:
-                raise Refused(answer["status"], answer["detail"])
-            waveform = np.memmap(samples, np.float32, "r")
-        self.metrics.sound_seconds.add(len(waveform) / rate)
-        return Recording(waveform, rate, answer["damaged"], answer["covered"])
-
-    async def _obeyed(self, order: dict[str, Any], media: BinaryIO, samples: BinaryIO) -> Any:
-        """The answer of the next decoder that is idle; None if it dies of the order."""
-        while (decoder := await self._idle.get()).process.returncode is not None:  # died while it was idle
+        while (decoder := await self._idle.get()).process.returncode is not None:  # ended while it was idle
             self._give_back(decoder, alive=False)
         answer = None
         try:
-            async with asyncio.timeout(2 * self.limits.decoder_seconds):
-                decoder.order(order, media, samples)
-                answer = await decoder.answer()
+            async with asyncio.timeout(2 * limits.decoder_seconds):
+                decoder.order(order, media, recording.file)
+                while (line := await decoder.answer()) is not None and "samples" in line:
+                    recording.grow(line["samples"])
+                answer = line
         except (TimeoutError, OSError):
             pass
         finally:  # a decoder whose client is gone is ended, too
@@ -143,7 +151,7 @@ class Decoders:
         task.add_done_callback(self._replacing.discard)
 
     async def _replace(self, decoder: Decoder) -> None:
-        self.metrics.decoders_replaced.add()
+        self.metrics.decoders_replaced.inc()
         await decoder.stop()
         self._all.discard(decoder)
         while True:

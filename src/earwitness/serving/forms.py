@@ -1,117 +1,134 @@
-"""What a client may ask: the fields of a form, checked, and the recording that comes with them."""
+"""What a client may ask: the fields of a form, checked."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
-from starlette.datastructures import UploadFile
-from starlette.requests import Request
 
-from earwitness.serving.decoders import Recording
-from earwitness.serving.fetching import Fetcher
 from earwitness.serving.limits import Refused
+from earwitness.serving.listener import TAG_WINDOW, Wanted
 
-FIELD_BYTES = 4096
 MIN_WINDOW = 0.5  # s
-OVERLAP = 2  # times that a moment may be heard
+OVERLAP = 2  # windows at most that contain one moment
 
 
 class Form(BaseModel):
-    """Fields of every form. They may as well stand in the query."""
+    """Fields of every form. They may also be in the query."""
 
     model_config = ConfigDict(extra="forbid")
     url: HttpUrl | None = Field(
         None,
-        description="Where the recording lies, instead of a file: http or https, on the public internet. "
+        description="Address of the recording, instead of a file: http or https, on the public internet. "
         "403 unless the server was started with --allow-urls.",
     )
+
+    @property
+    def wanted(self) -> Wanted:
+        raise NotImplementedError
+
+    def check(self, longest: float) -> None:
+        """longest: s the model takes at once. Raises Refused."""
+
+
+class WindowForm(Form):
     window: float | None = Field(
-        None, ge=MIN_WINDOW, description="Seconds heard at once; none: all, or 10 of a long recording."
+        None, ge=MIN_WINDOW, description="Seconds captioned at once; none: all, or 10 of a long recording."
     )
-    hop: float | None = Field(None, description="Seconds from one window to the next; none: chosen for you.")
+    hop: float | None = Field(
+        None,
+        description="Seconds from one window to the next, from half a window to a whole one.",
+    )
+
+    def check(self, longest: float) -> None:
+        if self.window is not None and self.window > longest:
+            raise Refused(422, f"window: this model takes at most {longest:g} s at once")
+        if self.hop is not None and (
+            self.window is None or not self.window / OVERLAP <= self.hop <= self.window
+        ):
+            raise Refused(422, "hop: needs a window, and is from half of it to all of it")
 
 
-class CaptionForm(Form):
+class JobForm(WindowForm):
     beams: int | None = Field(
         None, ge=1, le=16, description="Beams of the search; 1 is fastest. None: as many as the model names."
     )
+    tags: bool = Field(
+        False, description=f"Also the tags and their probabilities in windows of {TAG_WINDOW:g} s."
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(tags=self.tags, window=self.window, hop=self.hop, beams=self.beams)
+
+
+class CaptionForm(JobForm):
     format: Literal["json", "ndjson", "srt", "vtt"] = Field(
         "json", description="ndjson: a line for each caption, as soon as it is known."
     )
 
 
-class TagForm(Form):
-    window: float = Field(1.0, ge=MIN_WINDOW, description="Seconds of a window.")
+class TagForm(WindowForm):
+    window: float = Field(TAG_WINDOW, ge=MIN_WINDOW, description="Seconds of a window.")
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(captions=False, tags=True, hop=self.hop, tag_window=self.window)
+
+
+class TranscriptionForm(Form):
+    """The form of OpenAI's POST /v1/audio/transcriptions; its other fields are accepted and not used."""
+
+    model_config = ConfigDict(extra="ignore")
+    model: str = Field("", description="Not used: the server has one model.")
+    response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] = Field("json")
+    stream: Literal[False] = Field(False, description="Only false: use /v1/captions with ndjson to stream.")
+    MOST_FIELDS: ClassVar[int] = 32
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted()
 
 
 AnyForm = TypeVar("AnyForm", bound=Form)
 
 
-def documented(form: type[Form]) -> dict[str, Any]:
-    """The form as OpenAPI's requestBody."""
-    schema = form.model_json_schema()
-    recording = {"type": "string", "format": "binary", "description": "A sound or video file."}
-    schema["properties"] = {"file": recording} | schema["properties"]
-    schema["anyOf"] = [{"required": ["file"]}, {"required": ["url"]}]
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-def receiving(form: type[AnyForm]) -> Callable[[Request], AsyncIterator[tuple[Recording, AnyForm]]]:
-    """A dependency: the recording, decoded, and the fields; it keeps its place until the answer is given.
-
-    What the client calls its file is not looked at. Raises Refused for a form that is not as it should be.
-    """
-
-    async def received(request: Request) -> AsyncIterator[tuple[Recording, AnyForm]]:
-        listener = request.app.state.listener
-        most = len(form.model_fields)
-        async with request.form(max_files=1, max_fields=most, max_part_size=FIELD_BYTES) as parts:
-            fields = dict(request.query_params) | dict(parts)
-            file = fields.pop("file", None)
-            asked = checked(form, fields, listener.captioner.max_seconds)
-            async with (
-                _media(file, asked.url, request.app.state.fetcher) as media,
-                listener.heard(media) as recording,
-            ):
-                yield recording, asked
-
-    return received
-
-
-@asynccontextmanager
-async def _media(file: Any, url: HttpUrl | None, fetcher: Fetcher | None) -> AsyncIterator[BinaryIO]:
-    """The file that a form holds or names by its address."""
-    if url is None:
-        if not isinstance(file, UploadFile):
-            raise Refused(422, "the form lacks a part named file that holds a recording")
-        if not file.size:
-            raise Refused(422, "the file is empty")
-        yield file.file
-    elif fetcher is None:
-        raise Refused(
-            403, "url: this server fetches nothing (it was started without --allow-urls): send a file"
-        )
-    elif file is not None:
-        raise Refused(422, "send a file or a url, not both")
-    else:
-        async with fetcher.fetched(url) as fetched:
-            yield fetched
+def most_fields(form: type[Form]) -> int:
+    return getattr(form, "MOST_FIELDS", len(form.model_fields))
 
 
 def checked(form: type[AnyForm], fields: dict[str, Any], longest: float) -> AnyForm:
-    """The fields as a form. longest: s a model hears at once. Raises Refused, saying what is wrong."""
+    """The fields as a form. longest: s the model takes at once. Raises Refused that says what is wrong."""
     try:
         asked = form.model_validate(fields)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise Refused(422, "; ".join(faults)) from None
-    if asked.window is not None and asked.window > longest:
-        raise Refused(422, f"window: this model hears at most {longest:g} s at once")
-    if asked.hop is not None and (
-        asked.window is None or not asked.window / OVERLAP <= asked.hop <= asked.window
-    ):
-        raise Refused(422, "hop: wants a window, and is from half of it to all of it")
+        raise Refused(422, "; ".join(_fault(form, fault) for fault in error.errors())) from None
+    asked.check(longest)
     return asked
+
+
+def _fault(form: type[Form], fault: Any) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"{name}: no such field; the fields are {', '.join(['file', *form.model_fields])}"
+    return f"{name}: {fault['msg']}"
+
+
+def documented(form: type[Form]) -> dict[str, Any]:
+    """The form as OpenAPI's requestBody: multipart, or the recording itself with the fields in the query."""
+    schema = form.model_json_schema()
+    recording = {"type": "string", "format": "binary", "description": "A sound or video file."}
+    parameters = [
+        {"in": "query", "name": name, "required": False, "schema": field}
+        | {"description": field.get("description", "") + " For a recording sent as the body itself."}
+        for name, field in schema["properties"].items()
+        if name != "url"
+    ]
+    schema["properties"] = {"file": recording} | schema["properties"]
+    schema["anyOf"] = [{"required": ["file"]}, {"required": ["url"]}]
+    raw = {"schema": {"type": "string", "format": "binary"}}
+    content = {
+        "multipart/form-data": {"schema": schema},
+        **dict.fromkeys(("audio/*", "video/*", "application/octet-stream"), raw),
+    }
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from itertools import islice
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 from earwitness.captions import MIN_TAG, Caption
-from earwitness.clips import TOLERANCE, Clip
+from earwitness.clips import TOLERANCE
 from earwitness.media import reading as media
-from earwitness.serving.decoders import Decoders, Recording
+from earwitness.prefetch import batches
+from earwitness.serving.decoders import Decoders
 from earwitness.serving.limits import Limits
 from earwitness.serving.metrics import Metrics
+from earwitness.serving.recording import Closed, Recording
 from earwitness.serving.shared_model import Abandoned, SharedModel
 
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
 
 WINDOW = 10.0  # s, of a recording that is too long for one caption
+TAG_WINDOW = 1.0  # s
 MAX_TRACKS = 24  # tags followed over time
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class TagTracks:
-    """The tags that are told of some window, with their probability in each."""
+    """The most probable tags of a recording, with their probability in each window."""
 
     names: list[str]
     windows: list[tuple[float, float]]  # s
     probabilities: np.ndarray  # [windows, names]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of the sound the model has been given."""
+
+    stage: Literal["captions", "tags"]
+    seconds: float
+
+
+Found = Caption | TagTracks | Progress
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked about a recording. window None: one caption, if the model takes the recording at once."""
+
+    captions: bool = True
+    tags: bool = False
+    window: float | None = None
+    hop: float | None = None
+    beams: int | None = None
+    tag_window: float = TAG_WINDOW
 
 
 class Listener:
@@ -46,107 +70,135 @@ class Listener:
         self, captioner: Captioner, limits: Limits, metrics: Metrics, *, decoders: int, batch_size: int
     ) -> None:
         self.model = SharedModel(captioner.model, batch_size, metrics)
-        self.captioner, self.batch_size = captioner, batch_size
+        self.captioner, self.batch_size, self.metrics = captioner, batch_size, metrics
         self.decoders = Decoders(decoders, captioner.sample_rate, limits, metrics)
         self.places = asyncio.Semaphore(limits.concurrency)
         self.threads = ThreadPoolExecutor(limits.concurrency, "earwitness")
         self._stack = AsyncExitStack()
 
     @property
-    def tells_tags(self) -> bool:
+    def has_tags(self) -> bool:
         return bool(self.model.tag_names) and self.model.tags_clips
+
+    @property
+    def unready(self) -> str | None:
+        """Why recordings cannot be expected to be captioned; None if they can."""
+        return self.model.unready or (None if self.decoders.ready else "no decoder process runs")
 
     async def __aenter__(self) -> Listener:
         await self._stack.enter_async_context(self.decoders)
         self._stack.enter_context(self.model)
-        self._stack.enter_context(self.threads)  # the first to end: what is asked is still answered
+        self._stack.enter_context(self.threads)  # the first to end: what was asked is still answered
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def heard(self, file: BinaryIO) -> AsyncIterator[Recording]:
-        """The recording in a media file, worked on when there is a place. Raises Refused."""
-        async with self.places:
-            recording = await self.decoders.decode(file)
-            try:
-                yield recording
-            finally:
-                del (
-                    recording.waveform
-                )  # what still knows the recording, tracebacks say, is not to keep its file
+    async def opened(self, file: BinaryIO) -> AsyncIterator[Recording]:
+        """The recording in a media file, decoded from when there is a place."""
+        with self.metrics.waiting.track_inprogress():
+            await self.places.acquire()
+        try:
+            with self.metrics.running.track_inprogress():
+                async with self.decoders.decoding(file) as recording:
+                    yield recording
+        finally:
+            self.places.release()
 
-    async def captions(
-        self, recording: Recording, window: float | None, hop: float | None, beams: int | None
-    ) -> AsyncIterator[Caption]:
-        """As soon as they are known. window None: one caption, if the model hears the recording at once."""
+    async def find(self, recording: Recording, wanted: Wanted) -> AsyncIterator[Found]:
+        """What is found, as soon as it is known. Raises Refused, also in the middle."""
 
-        def told(left: Event) -> Generator[Caption]:
-            return self._captions(self.model.behind(self.captioner, left), recording, window, hop, beams)
+        def found(left: Event, report: Report) -> Generator[Found]:
+            if wanted.captions:
+                captioner = self.model.behind(self.captioner, left)
+                yield from self._captions(captioner, recording, wanted, report)
+            if wanted.tags:
+                yield self._tags(recording, wanted, left, report)
 
-        async for caption in drawn(told, self.threads):
-            yield caption
-
-    async def tags(self, recording: Recording, window: float, hop: float | None) -> TagTracks:
-        """The probabilities of tags over time."""
-        rows = [row async for row in drawn(lambda _: self._tag_rows(recording, window, hop), self.threads)]
-        times, probabilities = zip(*rows)
-        table = np.stack(probabilities)  # [windows, tags]
-        peaks = table.max(0)
-        told = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
-        return TagTracks([self.model.tag_names[i] for i in told], list(times), table[:, told])
+        async with _drawn(found, self.threads) as items:
+            async for item in items:
+                yield item
 
     def _captions(
-        self,
-        captioner: Captioner,
-        recording: Recording,
-        window: float | None,
-        hop: float | None,
-        beams: int | None,
-    ) -> Generator[Caption]:
-        source = recording.waveform, recording.sample_rate
-        if window is None and recording.duration <= captioner.max_seconds + TOLERANCE:
-            yield captioner(source, beams=beams)
+        self, captioner: Captioner, recording: Recording, wanted: Wanted, report: Report
+    ) -> Iterator[Caption]:
+        most = captioner.max_seconds
+        if wanted.window is None and not recording.longer_than(most + TOLERANCE):
+            yield captioner((recording.waveform(), recording.sample_rate), beams=wanted.beams)
+            report(Progress("captions", recording.duration))
             return
-        window = window or min(WINDOW, captioner.max_seconds)
-        yield from captioner.timeline(source, window, hop, batch_size=self.batch_size, beams=beams)
+        window = wanted.window or min(WINDOW, most)
+        source = _reporting(recording, "captions", window, report), recording.sample_rate
+        size, beams = self.batch_size, wanted.beams
+        yield from captioner.timeline(
+            source, window, wanted.hop, batch_size=size, low_latency=True, beams=beams
+        )
 
-    def _tag_rows(
-        self, recording: Recording, window: float, hop: float | None
-    ) -> Generator[tuple[tuple[float, float], np.ndarray]]:
-        """(start, end) of each window, and the probability of every tag in it."""
-        rate = recording.sample_rate
-        windows = media.windows((recording.waveform, rate), window, hop, rate)
-        while batch := [Clip(w.waveform, w.start, w.end, "") for w in islice(windows, self.batch_size)]:
-            rows = self.model.tag_probabilities([clip.waveform for clip in batch])
-            for clip, row in zip(batch, rows):
-                yield (clip.start, clip.end), row
+    def _tags(self, recording: Recording, wanted: Wanted, left: Event, report: Report) -> TagTracks:
+        rate, hop = recording.sample_rate, wanted.hop if not wanted.captions else None
+        source = _reporting(recording, "tags", WINDOW, report), rate
+        windows = media.windows(source, wanted.tag_window, hop, rate)
+        times: list[tuple[float, float]] = []
+        rows: list[np.ndarray] = []
+        for batch in batches(windows, self.batch_size):
+            if left.is_set():
+                raise Abandoned
+            rows.extend(self.model.tag_probabilities([window.waveform for window in batch]))
+            times += [(window.start, window.end) for window in batch]
+        table = np.stack(rows)  # [windows, tags]
+        peaks = table.max(0)
+        chosen = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
+        return TagTracks([self.model.tag_names[i] for i in chosen], times, table[:, chosen])
 
 
-async def drawn(
-    items_until: Callable[[Event], Generator[T]], threads: ThreadPoolExecutor
-) -> AsyncIterator[T]:
+def _reporting(
+    recording: Recording, stage: Literal["captions", "tags"], step: float, report: Report
+) -> Iterator[np.ndarray]:
+    """The recording's blocks. Reports every `step` seconds of them that were taken, and the end."""
+    seconds = reported = 0.0
+    for block in recording.blocks():
+        yield block
+        seconds += len(block) / recording.sample_rate
+        if seconds >= reported + step:
+            reported = seconds
+            report(Progress(stage, seconds))
+    if seconds > reported:
+        report(Progress(stage, seconds))
+
+
+@asynccontextmanager
+async def _drawn(
+    items_until: Callable[[Event, Report], Generator[Found]], threads: ThreadPoolExecutor
+) -> AsyncIterator[AsyncIterator[Found]]:
     """The items of a generator that blocks, drawn by one of the threads until the reader leaves.
 
-    The generator is told of it by the event it was made with, and may then raise Abandoned.
+    The generator is made with an event that is set then, upon which it may raise Abandoned or Closed, and
+    with a function that reports progress among its items, from whatever thread.
     """
     loop, left, end = asyncio.get_running_loop(), Event(), object()
     coming: asyncio.Queue[Any] = asyncio.Queue()
 
+    def put(item: Found) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody reads it
+            loop.call_soon_threadsafe(coming.put_nowait, item)
+
     def draw() -> None:
-        with suppress(Abandoned), closing(items_until(left)) as items:
+        with suppress(Abandoned, Closed), closing(items_until(left, put)) as items:
             for item in items:
                 if left.is_set():
                     return
-                loop.call_soon_threadsafe(coming.put_nowait, item)
+                put(item)
+
+    async def read() -> AsyncIterator[Found]:
+        while (item := await coming.get()) is not end:
+            yield item
+        await drawing
 
     drawing = loop.run_in_executor(threads, draw)
     drawing.add_done_callback(lambda _: coming.put_nowait(end))
     try:
-        while (item := await coming.get()) is not end:
-            yield item
-        await drawing
+        yield read()
     finally:
         left.set()
         drawing.cancel()

@@ -15,7 +15,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from earwitness.serving.limits import Limits
 
-HEAD_BYTES = 16 << 10  # of request line and headers
 GRACE_SECONDS = 30  # for requests in progress when the server is asked to stop
 
 
@@ -91,7 +90,7 @@ def server(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
             app,
             http=protocol,
             ws="none",
-            h11_max_incomplete_event_size=HEAD_BYTES,
+            h11_max_incomplete_event_size=limits.head_bytes,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             **options,

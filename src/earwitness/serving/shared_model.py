@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from earwitness.captioner import Captioner
 
 
+MAX_FAILED = 3  # batches in a row, after which the server says that it is not ready
+
+
 class Abandoned(Exception):
     """Nobody waits for the answer any more."""
 
@@ -35,6 +38,7 @@ class SharedModel:
     def __init__(self, model: CaptioningModel, batch_size: int, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
         self._batcher = Batcher(self._run, batch_size)
+        self._failed = 0  # batches in a row
 
     def __enter__(self) -> SharedModel:
         self._batcher.__enter__()
@@ -77,12 +81,31 @@ class SharedModel:
         scores = np.concatenate([part.scores for part in parts])
         return Decoded(texts, scores, np.concatenate(tags) if tags else None)
 
+    @property
+    def unready(self) -> str | None:
+        """Why clips cannot be expected to be answered; None if they can."""
+        if not self._batcher.alive:
+            return "the thread of the model has ended"
+        if self._failed >= MAX_FAILED:
+            return f"the model failed in its last {self._failed} batches"
+        return None
+
     def _run(self, key: Any, rows: Sequence[Row]) -> Sequence[Any]:
+        try:
+            answers = self._answer(key, rows)
+        except Exception:
+            self._failed += 1
+            self._metrics.batches_failed.inc()
+            raise
+        self._failed = 0
+        return answers
+
+    def _answer(self, key: Any, rows: Sequence[Row]) -> Sequence[Any]:
         begin = time.perf_counter()
         sounds = [row.sound for row in rows]
         captioning = isinstance(key, tuple)
         answers = self._caption(sounds, rows, dict(key)) if captioning else getattr(self._model, key)(sounds)
-        self._metrics.clips.add(len(rows), work="caption" if captioning else "listen")
+        self._metrics.clips.labels(work="caption" if captioning else "listen").inc(len(rows))
         self._metrics.batch_clips.observe(len(rows))
         self._metrics.batch_seconds.observe(time.perf_counter() - begin)
         return answers

@@ -1,80 +1,106 @@
-// The page: what is dropped, chosen or recorded goes into the queue; what is chosen there is shown.
+// The page: what is dropped, chosen, recorded or named goes into the queue; what is chosen there is shown.
 
-import { $, element, minutes, theme } from "./dom.js";
-import { FORMATS, renamed, save, told } from "./downloads.js";
+import { $, complain, element, forgive, say, theme } from "./dom.js";
+import { FORMATS, found, renamed, save, text } from "./downloads.js";
 import { Job, queue } from "./jobs.js";
-import { draw, open, update } from "./recording.js";
+import { list, stateOf } from "./list.js";
+import { added, close, draw, emptied, layout, open, shown, status } from "./recording.js";
 import { recorder } from "./recorder.js";
 import { health } from "./server.js";
 
+const NARROW = matchMedia("(max-width: 60rem)");
 const jobs = [];
-let chosen = null;
-let server = { tags: true };
+let server = { tags: true, max_window: 20, max_minutes: 60 };
 
-const STATES = {
-  waiting: () => "waiting",
-  uploading: () => "uploading",
-  listening: () => "listening",
-  done: (job) => `${job.captions.length} caption${job.captions.length === 1 ? "" : "s"}, ${minutes(job.end.duration)}`,
-  failed: (job) => job.error,
-};
+const rows = list({
+  choose: (job) => { choose(job); if (NARROW.matches) reveal(); },
+  retry: (job) => work.retry(job),
+  cancel: (job) => work.cancel(job),
+  remove,
+});
+const settings = () => ({
+  window: String(Math.min(Number($("detail").value), server.max_window)), key: $("key").value, tags: server.tags,
+});
+const work = queue(settings, {
+  state: changed,
+  progress: rows.progress,
+  caption: (job, caption) => {
+    if (job.captions.length === 1) rows.first(job);
+    if (job === shown()) added(caption);
+  },
+  found: (job) => { if (job === shown()) { status(); layout(); } },
+});
 
-const add = queue(changed, () => ({ window: $("window").value, key: $("key").value, tags: server.tags }));
-
-function take(files) {
-  $("error").textContent = "";
-  for (const file of files) {
-    const job = new Job(file);
-    job.button = element("button", { type: "button", onclick: () => choose(job) });
-    $("jobs").append(element("li", {}, job.button));
+function take(fresh) {
+  forgive();
+  for (const job of fresh) {
+    rows.add(job);
     jobs.push(job);
     measure(job);
-    add(job);
+    work.add(job);
   }
-  if (files.length && (!chosen || chosen.finished)) choose(jobs.at(-files.length));
+  if (!fresh.length) return;
+  const idle = !shown() || shown().finished;
+  if (idle) choose(fresh[0]);
+  if (idle && NARROW.matches) reveal();
+  count();
 }
+const files = (chosen) => take([...chosen].map((file) => new Job(file)));
 
 /** How long the recording is, if the browser knows. */
 function measure(job) {
-  const media = element(job.file.type.startsWith("video/") ? "video" : "audio", { preload: "metadata", src: job.url });
-  media.onloadedmetadata = () => { if (Number.isFinite(media.duration)) job.seconds = media.duration; };
+  if (!job.media) return;
+  const media = element(job.isVideo ? "video" : "audio", { preload: "metadata", src: job.media });
+  media.onloadedmetadata = () => {
+    if (!Number.isFinite(media.duration)) return;
+    job.seconds = media.duration;
+    if (job === shown()) layout();
+  };
 }
 
 function choose(job) {
-  chosen = job;
-  for (const other of jobs) other.button.setAttribute("aria-current", String(other === job));
+  rows.current(job);
   open(job);
 }
 
+const reveal = () => $("recording").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion)").matches ? "auto" : "smooth" });
+
 function changed(job) {
-  const state = element("span", { className: `quiet ${job.state}`, textContent: STATES[job.state](job) });
-  job.button.replaceChildren(element("span", { className: "name", textContent: job.file.name }), state);
-  if (!job.finished && job.state !== "waiting") {
-    const bar = element("progress", { max: 1 });
-    if (job.progress !== null) bar.value = job.progress;
-    bar.setAttribute("aria-label", `Progress of ${job.file.name}`);
-    job.button.append(bar);
+  rows.state(job);
+  if (job === shown()) {
+    if (job.state === "sending") emptied();
+    else status();
   }
-  if (job === chosen) update();
-  if (job.finished) tell(job);
+  if (job.state === "failed" || job.state === "partial") complain(`${job.name}: ${job.error}`);
+  if (job.state === "done") say(`${job.name}: ${stateOf(job)}. ${job.captions[0].caption}`);
+  count();
 }
 
-function tell(job) {
-  if (job.state === "failed") $("error").textContent = `${job.file.name}: ${job.error}`;
-  else say(`${job.file.name}: ${STATES.done(job)}. ${job.captions[0].caption}`);
-  const done = jobs.filter((other) => other.state === "done").length;
+function count() {
+  const done = jobs.filter((job) => job.state === "done").length;
   $("batch").hidden = jobs.length < 2;
   $("batch-state").textContent = `${done} of ${jobs.length} captioned`;
-  $("all").disabled = !done;
+  $("all").disabled = !jobs.some((job) => job.captions.length);
+  $("clear").disabled = !jobs.some((job) => job.finished);
+  $("examples").hidden = $("sample").hidden = jobs.length > 0;
 }
 
-function say(text) {
-  $("news").textContent = text;
-  setTimeout(() => { if ($("news").textContent === text) $("news").textContent = ""; }, 6000);
+function remove(job) {
+  const place = jobs.indexOf(job);
+  jobs.splice(place, 1);
+  rows.remove(job);
+  if (job.media) URL.revokeObjectURL(job.media);
+  if (job === shown()) {
+    const next = jobs[Math.min(place, jobs.length - 1)];
+    if (next) choose(next);
+    else close();
+  }
+  ($("jobs").querySelectorAll(".pick")[Math.min(place, jobs.length - 1)] ?? $("files")).focus();
+  count();
 }
 
 $("files").onchange = (event) => {
-  take([...event.target.files]);
+  files(event.target.files);
   event.target.value = "";
 };
 
@@ -84,41 +110,57 @@ document.ondragleave = (event) => { if (!event.relatedTarget) drop.classList.rem
 document.ondrop = (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  take([...event.dataTransfer.files]);
+  files(event.dataTransfer.files);
 };
 
-function recording(on) {
-  $("record").setAttribute("aria-pressed", String(on));
-  $("record").textContent = on ? "Stop" : "Record";
+for (const button of document.querySelectorAll("[data-example]")) {
+  const name = button.dataset.example;
+  button.onclick = async () => {
+    try {
+      const sound = await fetch(name);
+      if (!sound.ok) throw new Error(sound.status);
+      files([new File([await sound.blob()], name, { type: "audio/ogg" })]);
+    } catch {
+      complain(`${name} cannot be loaded from the server.`);
+    }
+  };
 }
-$("record").onclick = recorder({
-  started: () => { recording(true); say("Recording"); },
-  done: (file) => { recording(false); take([file]); },
-  failed: (message) => { $("error").textContent = message; },
-});
+
+$("from-url").onsubmit = (event) => {
+  event.preventDefault();
+  take([new Job(null, $("url").value)]);
+  $("url").value = "";
+};
+
+const microphone = recorder({ most: () => 60 * server.max_minutes, done: (file) => files([file]), failed: complain });
 
 for (const button of document.querySelectorAll("[data-format]")) {
   const { type, write } = FORMATS[button.dataset.format];
-  button.onclick = () => save(renamed(chosen.file.name, button.dataset.format), type, write(chosen));
+  button.onclick = () => save(renamed(shown(), button.dataset.format), type, write(shown()));
 }
 $("all").onclick = () => {
-  const done = jobs.filter((job) => job.state === "done");
-  save("captions.json", FORMATS.json.type, JSON.stringify(done.map(told), null, 1) + "\n");
+  const some = jobs.filter((job) => job.captions.length);
+  save("captions.json", FORMATS.json.type, JSON.stringify(some.map(found), null, 1) + "\n");
 };
+$("clear").onclick = () => jobs.filter((job) => job.finished).forEach(remove);
 $("copy").onclick = async () => {
-  const lines = chosen.captions.map((c) => `${minutes(c.start)}–${minutes(c.end)}\t${c.caption}`);
   try {
-    await navigator.clipboard.writeText(lines.join("\n") + "\n");
+    await navigator.clipboard.writeText(text(shown()));
     say("Copied");
   } catch {
-    $("error").textContent = "The browser does not let this page copy; download the captions instead.";
+    complain("The browser does not let this page copy; download the captions instead.");
   }
+};
+
+$("errors").querySelector("button").onclick = forgive;
+window.onbeforeunload = (event) => {
+  if (microphone.active || jobs.some((job) => !job.finished)) event.preventDefault();
 };
 
 function paint() {
   document.documentElement.dataset.theme = theme();
   $("theme").setAttribute("aria-pressed", String(theme() === "dark"));
-  if (chosen) draw();
+  if (shown()) { layout(); draw(); }
 }
 $("theme").onclick = () => {
   localStorage.setItem("theme", theme() === "dark" ? "light" : "dark");
@@ -127,9 +169,12 @@ $("theme").onclick = () => {
 paint();
 
 let redraw;
+let width = document.body.clientWidth;
 new ResizeObserver(() => {
+  if (document.body.clientWidth === width) return; // it only grew longer
+  width = document.body.clientWidth;
   clearTimeout(redraw);
-  redraw = setTimeout(() => { if (chosen) { update(); draw(); } }, 150);
+  redraw = setTimeout(() => { if (shown()) { layout(); draw(); } }, 150);
 }).observe(document.body);
 
 $("key").value = sessionStorage.getItem("key") ?? "";
@@ -139,6 +184,7 @@ try {
   server = await health();
   $("limits").textContent = `Up to ${server.max_upload_mb} MB and ${server.max_minutes} minutes each. Nothing is kept.`;
   $("key-field").hidden = !server.needs_key;
+  $("from-url").hidden = !server.takes_urls;
 } catch {
-  $("error").textContent = "The server cannot be reached.";
+  complain("The server cannot be reached.");
 }

@@ -9,6 +9,11 @@ const COLOURS = {
   dark: [[27, 35, 39], [24, 66, 76], [46, 128, 132], [226, 160, 98], [255, 240, 214]],
 };
 
+/** Leaves nothing drawn. */
+export function clear(canvas) {
+  canvas.width = canvas.width;
+}
+
 /** Its context, sized to the pixels it really has; it draws in the canvas's own colour. */
 function fresh(canvas) {
   canvas.width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
@@ -20,7 +25,7 @@ function fresh(canvas) {
 
 export function drawWaveform(canvas, samples) {
   const context = fresh(canvas), { width, height } = canvas;
-  const heights = peaks(samples, width), top = Math.max(...heights, 1e-4);
+  const heights = peaks(samples, width), top = heights.reduce((a, b) => Math.max(a, b), 1e-4);
   heights.forEach((peak, x) => {
     const tall = Math.max(1, (peak / top) * height * 0.94);
     context.fillRect(x, (height - tall) / 2, 1, tall);

@@ -1,41 +1,65 @@
-// What the server is asked: a recording goes up, lines of JSON come down while it listens.
+// What the server is asked: a recording goes up, lines of JSON come down while it is captioned.
 
 export const health = async () => (await fetch("healthz")).json();
 
-/** POST of a form. sent(share 0..1) while it goes up, received(text so far) while the answer comes down. */
-function post(path, fields, key, { sent = () => {}, received = () => {} }) {
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) if (value !== "") form.append(name, value);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", path);
-    if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
-    request.upload.onprogress = (event) => sent(event.loaded / event.total);
-    request.onprogress = () => request.status === 200 && received(request.responseText);
-    request.onload = () => (request.status === 200 ? resolve(request.responseText) : reject(new Error(reason(request))));
-    request.onerror = () => reject(new Error("The server cannot be reached, or it broke off."));
-    request.send(form);
-  });
-}
-
-function reason(request) {
-  try {
-    const { detail } = JSON.parse(request.responseText);
-    return detail.charAt(0).toUpperCase() + detail.slice(1) + ".";
-  } catch {
-    return `The server answered ${request.status}.`;
+/** What the server refused: `retry` is the seconds after which to try again, or null. */
+export class Refusal extends Error {
+  constructor(message, retry = null) {
+    super(message);
+    this.retry = retry;
   }
 }
 
-/** heard(line) for each line of the answer: progress, caption, end. */
-export async function captions(file, window, key, { sent, heard }) {
-  let read = 0;
-  const received = (text) => {
-    const end = text.lastIndexOf("\n") + 1;
-    for (const line of text.slice(read, end).split("\n")) if (line) heard(JSON.parse(line));
+/**
+ * POST v1/captions of `fields` (empty ones are left out). sent(share 0..1) while it goes up, line(object) for
+ * each line that comes down. Returns {done, abort}; done rejects with a Refusal, also for a stream that breaks
+ * off, after the lines that came.
+ */
+export function ask(fields, key, { sent, line }) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value !== "" && value != null) form.append(name, value);
+  const request = new XMLHttpRequest();
+  let read = 0, last = "";
+  const receive = () => {
+    if (request.status !== 200) return;
+    const text = request.responseText, end = text.lastIndexOf("\n") + 1;
+    if (end <= read) return;
+    for (const part of text.slice(read, end).split("\n")) {
+      if (!part) continue;
+      const found = JSON.parse(part);
+      last = found.type;
+      line(found);
+    }
     read = end;
   };
-  received(await post("v1/captions", { format: "ndjson", window, file }, key, { sent, received }));
+  const done = new Promise((resolve, reject) => {
+    request.open("POST", "v1/captions");
+    if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
+    request.upload.onprogress = (event) => sent(event.loaded / event.total);
+    request.onprogress = receive;
+    request.onload = () => {
+      receive();
+      if (request.status !== 200) reject(refused(request));
+      else if (last === "end" || last === "error") resolve();
+      else reject(new Refusal("The server broke off."));
+    };
+    request.onerror = () => {
+      receive();
+      reject(new Refusal("The server cannot be reached, or it broke off."));
+    };
+    request.onabort = () => reject(new Refusal("Cancelled."));
+    request.send(form);
+  });
+  return { done, abort: () => request.abort() };
 }
 
-export const tags = async (file, key) => JSON.parse(await post("v1/tags", { file }, key, {}));
+function refused(request) {
+  const again = [429, 503].includes(request.status) ? Number(request.getResponseHeader("Retry-After")) || 5 : null;
+  try {
+    return new Refusal(sentence(JSON.parse(request.responseText).detail), again);
+  } catch {
+    return new Refusal(`The server answered ${request.status}.`, again);
+  }
+}
+
+export const sentence = (detail) => detail.charAt(0).toUpperCase() + detail.slice(1) + ".";

@@ -1,0 +1,106 @@
+"""A recording that one process decodes while threads already read it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+SAMPLE = np.dtype(np.float32)
+READ_SECONDS = 1.0  # of sound read at once
+
+
+class Closed(Exception):
+    """The recording is needed no more: its client is gone."""
+
+
+class Recording:
+    """with Recording(16_000) as recording: the decoder writes samples to `file`, readers wait for them.
+
+    The samples, float32, are in a file without a name: they take no memory, and the file is gone when it is
+    closed. `grow`, `finish` and `fail` report what was written; `blocks`, `waveform` and `longer_than` block
+    until what they need is known, and raise what `fail` was called with. faults, covered: known at the end:
+    why the file is damaged, and the share of what it declares that could be decoded, 0..1.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.faults: list[str] = []
+        self.covered = 1.0
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._samples, self._complete = 0, False
+        self._error: Exception | None = None
+        self._news = threading.Condition()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends all waiting: readers raise Closed."""
+        with self._news:
+            self._error = Closed()
+            self._news.notify_all()
+            self.file.close()
+
+    @property
+    def duration(self) -> float:
+        """Seconds decoded so far."""
+        return self._samples / self.sample_rate
+
+    def grow(self, samples: int) -> None:
+        """samples: written so far."""
+        with self._news:
+            self._samples = samples
+            self._news.notify_all()
+
+    def finish(self, faults: list[str], covered: float) -> None:
+        with self._news:
+            self.faults, self.covered, self._complete = faults, covered, True
+            self._news.notify_all()
+
+    def fail(self, error: Exception) -> None:
+        with self._news:
+            self._error = self._error or error
+            self._news.notify_all()
+
+    def longer_than(self, seconds: float) -> bool:
+        """Whether it is, as soon as that is known."""
+        most = round(seconds * self.sample_rate)
+        with self._news:
+            self._news.wait_for(lambda: self._samples > most or self._complete or self._error)
+            self._check(self._samples > most)
+            return self._samples > most
+
+    def waveform(self) -> np.ndarray:
+        """float32 [S], all of it."""
+        with self._news:
+            self._news.wait_for(lambda: self._complete or self._error)
+            self._check(False)
+            return self._read(0, self._samples)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """float32 [n] from the beginning, as they are decoded. What was decoded comes before an error."""
+        at, most = 0, round(READ_SECONDS * self.sample_rate)
+        while True:
+            with self._news:
+                self._news.wait_for(lambda at=at: self._samples > at or self._complete or self._error)
+                self._check(self._samples > at)
+                if self._samples == at:
+                    return
+                block = self._read(at, min(self._samples - at, most))
+            at += len(block)
+            yield block
+
+    def _check(self, more: bool) -> None:
+        """Raises the error, unless there is `more` to read before it."""
+        if self._error and (not more or isinstance(self._error, Closed)):
+            raise self._error
+
+    def _read(self, first: int, count: int) -> np.ndarray:
+        """Called with the lock held, so that the file is open."""
+        size = SAMPLE.itemsize
+        content = os.pread(self.file.fileno(), count * size, first * size)
+        return np.frombuffer(content, SAMPLE)
