@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from benchmarks.mini_quality import evaluate, word_vectors
 from earwitness.build import build_model
 from earwitness.config.preset import Preset, load_preset
+from earwitness.training.beginning import run_tokenizer, with_tags
 from earwitness.training.inputs.stage_data import stage_data
 from earwitness.training.preflight import scene_sources
-from earwitness.training.run import _tokenizer, _with_tags
 from earwitness.training.trainer import train_stage
 
 CAPTIONING = {
@@ -66,7 +66,7 @@ def variant(preset: Preset, stage: int, scenes: int, changes: dict) -> Preset:
 def train_variant(preset: Preset, run: Path, start: dict[str, torch.Tensor], seed: int):
     sources = scene_sources(preset, run)
     torch.manual_seed(seed)
-    model = build_model(_with_tags(preset.model, sources), _tokenizer(preset, run))
+    model = build_model(with_tags(preset, sources), run_tokenizer(preset, run))
     own = model.state_dict()
     for name, tensor in start.items():
         if (
@@ -81,7 +81,7 @@ def train_variant(preset: Preset, run: Path, start: dict[str, torch.Tensor], see
             model,
             preset.stages[0],
             folder,
-            *stage_data(preset.stages[0], model, sources[preset.stages[0].name]),
+            stage_data(preset.stages[0], model, sources[preset.stages[0].name]),
         )
     finally:
         shutil.rmtree(folder)

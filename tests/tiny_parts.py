@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from tokenizers import pre_tokenizers
 
 TEXTS = ["a dog barks", "rain falls on a tin roof while a man speaks", ""]
 CHAT = (
@@ -80,7 +83,7 @@ def write_error_detector(folder: Path, bias: float = 0.0) -> Path:
 
 def write_chat_model(folder: Path) -> Path:
     """A Llama over bytes with a chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -96,3 +99,67 @@ def write_chat_model(folder: Path) -> Path:
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+def write_gguf(folder: Path) -> dict[str, Any]:
+    """A Llama of random weights over bytes in Q4_1, folder/tiny.gguf, with a chat template and no bos.
+
+    Returns its weights by their names in transformers, as the file holds them.
+    """
+    import gguf
+    from gguf.quants import dequantize, quantize
+
+    folder.mkdir(parents=True, exist_ok=True)
+    heads, dim, inner, layers = 2, 64, 96, 2
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<|end|>", "<|endoftext|>", *alphabet, alphabet[0] + alphabet[1]]
+    writer = gguf.GGUFWriter(folder / "tiny.gguf", "llama")
+    writer.add_context_length(512)
+    writer.add_embedding_length(dim)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(dim // heads)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3, 3] + [1] * (len(tokens) - 2))
+    writer.add_token_merges([f"{alphabet[0]} {alphabet[1]}"])
+    writer.add_eos_token_id(0)
+    writer.add_chat_template(CHAT)
+    generator = np.random.default_rng(0)
+    held: dict[str, Any] = {}
+
+    def add(name: str, ours: str, *shape: int, turned: bool = False) -> None:
+        values = generator.normal(0, 0.3, shape).astype(np.float32)
+        if len(shape) == 1:
+            writer.add_tensor(name, values := 1 + 0.1 * values)
+        else:
+            packed = quantize(values, gguf.GGMLQuantizationType.Q4_1)
+            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q4_1)
+            values = dequantize(packed, gguf.GGMLQuantizationType.Q4_1)
+        if turned:  # llama.cpp interleaves the halves of a head that rotate together
+            values = values.reshape(heads, dim // heads // 2, 2, dim).swapaxes(1, 2).reshape(dim, dim)
+        held[ours] = torch.from_numpy(values.copy())
+
+    add("token_embd.weight", "model.embed_tokens.weight", len(tokens), dim)
+    add("output_norm.weight", "model.norm.weight", dim)
+    for i in range(layers):
+        for theirs, ours, shape in [
+            ("attn_norm", "input_layernorm", (dim,)), ("ffn_norm", "post_attention_layernorm", (dim,)),
+            ("attn_q", "self_attn.q_proj", (dim, dim)), ("attn_k", "self_attn.k_proj", (dim, dim)),
+            ("attn_v", "self_attn.v_proj", (dim, dim)), ("attn_output", "self_attn.o_proj", (dim, dim)),
+            ("ffn_gate", "mlp.gate_proj", (inner, dim)), ("ffn_up", "mlp.up_proj", (inner, dim)),
+            ("ffn_down", "mlp.down_proj", (dim, inner)),
+        ]:  # fmt: skip
+            turned = theirs in ("attn_q", "attn_k")
+            add(f"blk.{i}.{theirs}.weight", f"model.layers.{i}.{ours}.weight", *shape, turned=turned)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return held

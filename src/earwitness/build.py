@@ -16,12 +16,13 @@ from earwitness.adapters.fft import FftAdapter, SpectralAdapter
 from earwitness.adapters.linear import LinearAdapter
 from earwitness.adapters.mlp import MlpAdapter
 from earwitness.adapters.qformer import QFormerAdapter
+from earwitness.adapters.scale import Scale
 from earwitness.adapters.two_stream import TwoStreamAdapter
 from earwitness.config.checks import part_fidelity, token_order
 from earwitness.config.decoding import DecodingConfig
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
-from earwitness.config.towers import Tower
+from earwitness.config.towers import LanguageModelConfig, Tower
 from earwitness.decoding.beam_choice import MeanSpace
 from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.guides import Guide
@@ -50,6 +51,7 @@ from earwitness.fusion.ot_attention import OtAttention
 from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
 from earwitness.weights import sources, tuning
+from earwitness.weights.gguf import dequantised
 
 ENCODERS: dict[str, Any] = {
     "conv": ConvEncoder,
@@ -95,7 +97,7 @@ def build_model(
         encoder=encoder,
         vision=vision,
         fusion=build_fusion(config, encoder, vision),
-        adapter=build_adapter(config, encoder, language_model.dim),
+        adapter=build_adapter(config, encoder, language_model),
         language_model=language_model,
         prompt=prompt(config.prompt),
         retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
@@ -147,12 +149,12 @@ def build_fusion(config: ModelConfig, encoder: Any, vision: Any) -> nn.Module:
     return FUSIONS[section.kind](dim=encoder.dim, dim_visual=vision.dim, **options)
 
 
-def build_adapter(config: ModelConfig, encoder: Any, dim_llm: int) -> nn.Module:
+def build_adapter(config: ModelConfig, encoder: Any, language_model: Any) -> nn.Module:
     """The adapters in order. An FFT adapter keeps the width, the others map it to the language model's."""
     alone = config.fusion is None or config.fusion.kind == "audio_only"
     bands = getattr(encoder, "tokens_per_step", 1) if alone else 1  # tokens that share a moment
     parts: list[nn.Module] = []
-    width = encoder.dim
+    width, dim_llm = encoder.dim, language_model.dim
     for section in config.adapter:
         options = section.model_dump(exclude={"kind", "fidelity"})
         if section.kind == "fft":
@@ -167,6 +169,9 @@ def build_adapter(config: ModelConfig, encoder: Any, dim_llm: int) -> nn.Module:
             options["bands"] = bands
         parts.append(ADAPTERS[section.kind](dim=width, dim_llm=dim_llm, **options))
         width, bands = dim_llm, 1
+    if config.adapter_scale is not None:
+        table = config.adapter_scale == "table"
+        parts.append(Scale(language_model.token_table if table else config.adapter_scale))
     return parts[0] if len(parts) == 1 else Chain(*parts)
 
 
@@ -174,11 +179,12 @@ def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase
     section = config.language_model
     cls = (LANGUAGE_MODELS if config.fidelity == "paper" else RELEASED_LANGUAGE_MODELS)[section.kind]
     if section.source is not None:
-        options: dict[str, Any] = {"dtype": torch.float32 if section.tune == "full" else "auto"}
+        options: dict[str, Any] = {"dtype": _borrowed_dtype(section)}
         if section.quantize:
             options["quantization_config"] = sources.quantization(section.quantize)
-        with sources.explained("language_model", section.source):
-            language_model = cls.from_pretrained(section.source, **options)
+        source = dequantised(section.source)
+        with sources.explained("language_model", source):
+            language_model = cls.from_pretrained(source, **options)
     elif tokenizer is None:
         raise ConfigError("language_model.config: random weights need a tokenizer; train one first")
     else:
@@ -208,6 +214,15 @@ def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> S
         max_new_tokens=config.max_new_tokens,
         length_penalty=config.length_penalty,
     )
+
+
+def _borrowed_dtype(section: LanguageModelConfig) -> torch.dtype | str:
+    """The precision in which a language model's weights are loaded."""
+    if section.dtype:
+        return getattr(torch, section.dtype)
+    if section.quantize or (section.tune != "full" and torch.cuda.is_available()):
+        return "auto"
+    return torch.float32  # trained in it; and CPUs compute bfloat16 ten times more slowly
 
 
 def towers(config: ModelConfig) -> dict[str, Tower]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from earwitness.built_in import BUILT_IN, local_folder
 from earwitness.devices import made_aside, resolve_device, torch_dtype
 from earwitness.extras import require
 from earwitness.runtime.protocol import CaptioningModel
@@ -14,7 +15,7 @@ from earwitness.weights.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-DEFAULT = Path(__file__).parent / "assets" / "mini"
+DEFAULT = BUILT_IN["mini"]
 Runtime = Literal["auto", "onnx", "torch"]
 
 
@@ -34,9 +35,7 @@ def load_model(
     """
     if runtime not in ("auto", "onnx", "torch"):
         raise ValueError(f"unknown runtime {runtime!r}: choose auto, onnx or torch")
-    if name_or_path == "mini" and not Path("mini").exists():
-        name_or_path = None
-    folder = Path(name_or_path or DEFAULT)
+    folder = local_folder(name_or_path or DEFAULT) or Path(name_or_path or DEFAULT)
     if name_or_path is None and not (DEFAULT / WEIGHTS).is_file():
         raise CheckpointError(
             f"this installation lacks the default model ({DEFAULT / WEIGHTS}): "
@@ -51,10 +50,10 @@ def load_model(
 
         return OnnxModel(folder)
     require("torch", f"{name_or_path or 'the built-in model'} on this runtime")
-    return _on_torch(str(folder), device, dtype)
+    return _on_torch(folder, device, dtype)
 
 
-def _on_torch(name: str, device: str, dtype: Any) -> CaptioningModel:
+def _on_torch(name: Path, device: str, dtype: Any) -> CaptioningModel:
     from earwitness.checkpoints.folder import load_checkpoint
     from earwitness.runtime.torch_model import TorchModel
 

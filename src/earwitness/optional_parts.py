@@ -11,6 +11,7 @@ from earwitness.decoding.rerank import Reranker
 from earwitness.decoding.words import normalise_caption
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder
 from earwitness.weights import sources
+from earwitness.weights.gguf import dequantised
 
 EMBEDDERS: dict[str, Any] = {"clap": ClapEmbedder}
 CORRECTORS: dict[str, Any] = {"causal": Corrector}
@@ -36,7 +37,7 @@ def build_corrector(section: CorrectionConfig, device: str = "cpu") -> Corrector
         )
     detector = ErrorDetector.from_checkpoint(section.detector, section.detector_encoder).to(device)
     return CORRECTORS[section.kind].from_pretrained(
-        section.source,
+        dequantised(section.source),
         detector.error_probability,
         device=device,
         threshold=section.threshold,

@@ -57,3 +57,18 @@ def test_export_writes_what_it_is_asked_for(tiny_checkpoint, tmp_path):
     told = run("export", "--model", str(tiny_checkpoint), "--peft", str(tmp_path / "peft"))
     assert told.exit_code == 2 and "no tower of this model was trained with LoRA" in told.output
     assert run("export", "--model", str(tiny_checkpoint)).exit_code == 2
+
+
+def test_a_hub_that_is_not_reached_ends_the_command_with_a_message(tiny_checkpoint, monkeypatch):
+    """Whatever the client's libraries raise."""
+    from huggingface_hub import HfApi
+
+    for error in (ConnectionError("Name or service not known"), RuntimeError(), OSError("offline mode")):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(HfApi, "create_repo", fail)
+        told = run("export", "--model", str(tiny_checkpoint), "--push", "someone/lamb")
+        assert told.exit_code == 2 and "Error: --push someone/lamb: the hub did not take" in told.output
+        assert "hf auth login" in told.output and isinstance(told.exception, SystemExit)

@@ -168,3 +168,32 @@ def test_quantized_weights_are_asked_of_transformers(monkeypatch, bits, wanted):
     found = {name for name in ("load_in_4bit", "load_in_8bit") if settings[name]}
     found |= {settings["bnb_4bit_quant_type"]} & {"nf4"}
     assert asked["source"] == "a/b" and asked["dtype"] == "auto" and found == wanted
+
+
+@pytest.mark.parametrize(
+    ("override", "near"),
+    [
+        ("model.adapter.0.kernls=[3]", "kernels"),
+        ("model.language_model.lora.target=[q_proj]", "targets"),
+        ("model.encoder.front_ned=log_mel", "front_end"),
+        ("stages.0.data.epoch=3", "epochs"),
+        ("stages.0.losses.captions=1", "caption"),
+        ("stages.0.warm_up=0.1", "warmup"),
+        ("desription=x", "description"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_of_its_own_section_first(override, near):
+    with pytest.raises(ConfigError) as caught:
+        load_preset("lamb", [override, "model.max_seconds=-1"])
+    first = str(caught.value).splitlines()[1]
+    assert first == f"  {_shown(override)}: unknown key; did you mean {near!r}?"
+
+
+def _shown(override: str) -> str:
+    """The place as pydantic names it: of one kind of several, with the kind."""
+    place = override.partition("=")[0]
+    kinds = {"model.adapter.0.": "two_stream.", "model.encoder.": "ced.", "stages.0.data.": "manifest."}
+    for start, kind in kinds.items():
+        if place.startswith(start):
+            return start + kind + place.removeprefix(start)
+    return place

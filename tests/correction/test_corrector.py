@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from earwitness.correction.corrector import PROMPT, THRESHOLD, Corrector, caption_in
+from earwitness.correction.corrector import PROMPT, THRESHOLD, Corrector, caption_in, lost_words
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
 from tiny_parts import CHAT, write_chat_model
@@ -129,6 +129,19 @@ def probabilities(captions):
     return torch.tensor([0.95 if caption in FAULTY else 0.10 for caption in captions])
 
 
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [
+        ("a man speaks and a dog barks", []),
+        ("a man speaks while dogs were barking", []),
+        ("a man speaks", ["dog", "bark"]),
+        ("a person is speaking and a dog barks in the background", ["man"]),
+    ],
+)
+def test_names_the_words_that_an_answer_lost(answer, lost):
+    assert lost_words(ORIGINAL, answer) == lost
+
+
 def corrector(**settings) -> Corrector:
     return Corrector(ScriptedModel(FAULTY), ScriptedTokenizer(), probabilities, **settings)
 
@@ -147,10 +160,43 @@ def test_only_faulty_captions_are_sent_and_everything_is_recorded():
     assert correct([]) == []
 
 
+def test_an_answer_that_loses_a_sound_is_refused_and_recorded(caplog):
+    answers = {"a dog bark and rain fall": "a dog barks loudly", "a man speak": "a man speaks"}
+    with caplog.at_level("INFO", "earwitness"):
+        correct = Corrector(
+            ScriptedModel(answers), ScriptedTokenizer(), lambda c: [0.95 if x in answers else 0.1 for x in c]
+        )
+        lost, kept = correct(list(answers))
+    assert lost == (
+        *2 * ("a dog bark and rain fall",),
+        0.95,
+        "refused",
+        "a dog barks loudly",
+        "without rain, fall",
+    )
+    assert kept.outcome == "corrected" and "refused (without rain, fall): 'a dog barks loudly'" in caplog.text
+
+
+def test_an_answer_that_the_detector_finds_no_better_is_refused():
+    for after, outcome in ((0.95, "refused"), (0.97, "refused"), (0.94, "corrected")):
+        correct = Corrector(
+            ScriptedModel(FAULTY),
+            ScriptedTokenizer(),
+            lambda c, p=after: [0.95 if x in FAULTY else p for x in c],
+        )
+        (result,) = correct(["a dog bark loudly"])
+        assert result.outcome == outcome and (result.text == "a dog barks loudly") == (outcome == "corrected")
+    assert result.reason is None and correct(["rain and"])[0].reason == "no caption"
+
+
 def test_the_threshold_itself_is_not_above():
     model = ScriptedModel({"a dog bark": "a dog barks"})
     for probability, outcome in ((THRESHOLD, "kept"), (THRESHOLD + 1e-6, "corrected")):
-        correct = Corrector(model, ScriptedTokenizer(), lambda captions, p=probability: [p] * len(captions))
+        correct = Corrector(
+            model,
+            ScriptedTokenizer(),
+            lambda captions, p=probability: [p * (c == "a dog bark") for c in captions],
+        )
         assert correct(["a dog bark"])[0].outcome == outcome
 
 
@@ -169,7 +215,7 @@ def test_normalise_brings_answers_into_form():
     correct = Corrector(
         ScriptedModel({"rain and": "Rain AND."}), ScriptedTokenizer(), lambda c: [1.0], normalise=str.lower
     )
-    assert correct(["rain and"])[0] == ("rain and", "rain and", 1.0, "kept", "Rain AND.")
+    assert correct(["rain and"])[0] == ("rain and", "rain and", 1.0, "kept", "Rain AND.", None)
 
 
 def test_a_real_chat_model_batch_equals_one_by_one(tmp_path):

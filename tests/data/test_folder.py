@@ -6,6 +6,7 @@ import pytest
 
 from earwitness.data.clips import DataError
 from earwitness.data.folder import read_folder
+from earwitness.data.report import Bounds, examine
 
 
 @pytest.fixture
@@ -42,6 +43,44 @@ def test_all_columns_of_a_tsv(tree):
     assert (train.id, train.captions, train.start, train.end) == ("x", ("one",), 0.01, 0.05)
     assert (train.labels, train.video) == (("dog", "cat"), str(tree / "v.mp4"))
     assert (test.id, test.captions, test.start, test.end) == ("y", ("two", "three"), 0.05, None)
+
+
+def test_clips_without_a_caption_are_named_and_left_out(tree):
+    (tree / "t.csv").write_text("file,caption,split\ndog,a dog,\nrain,  ,\nlong,,test\n", encoding="utf-8")
+    found = read_folder(tree)
+    assert [row.id for row in found.splits["manifest"]] == ["dog"] and "test" not in found.splits
+    assert found.uncaptioned == {"manifest": ["rain"], "test": ["long"]}
+    report = examine(found, Bounds())
+    assert "  1 without caption: rain" in list(report.lines())
+    (tree / "t.csv").write_text("file,caption\ndog,\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no row has a caption in the column caption"):
+        read_folder(tree)
+
+
+def test_rows_that_share_an_id_are_numbered_and_that_is_said(tree):
+    """Stretches of one recording, and ids given twice."""
+    lines = [
+        "file,caption,start,id",
+        "dog,a,0,",
+        "dog,b,0.02,",
+        "rain,c,0,x",
+        "long,d,0,x",
+        "long,e,0.02,dog#2",
+    ]
+    (tree / "t.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = read_folder(tree)
+    names = [row.id for row in found.splits["manifest"]]
+    assert names == ["dog", "dog#3", "x", "x#2", "dog#2"]
+    assert found.notes == ["rows that share an id were numbered (dog, x): ID#2, ID#3 ..."]
+    assert found.notes[0] in list(examine(found, Bounds()).lines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8", "latin-1"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_as_spreadsheets_write_them(tree, encoding, delimiter):
+    table = f"file{delimiter}caption\r\ndog{delimiter}une fenêtre\r\n"
+    (tree / "t.csv").write_bytes(table.encode(encoding))
+    assert read_folder(tree).splits["manifest"][0].captions == ("une fenêtre",)
 
 
 @pytest.mark.parametrize(

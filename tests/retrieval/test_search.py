@@ -17,8 +17,9 @@ from earwitness.captions import Caption
 from earwitness.cli import app
 from earwitness.media.reading import load_audio
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder, embedders, search
-from earwitness.retrieval.bm25 import best, bm25_scores, stem, stems
+from earwitness.retrieval.bm25 import best, bm25_scores
 from earwitness.retrieval.search import RATE, place_of, search_meaning, search_table
+from earwitness.stemming import stem, stems
 from earwitness.tables import FORMATS, row, write_rows
 
 sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own

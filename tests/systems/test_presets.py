@@ -14,12 +14,19 @@ from earwitness.config.model import ModelConfig
 from earwitness.config.preset import list_presets, load_preset
 from earwitness.config.stages import Losses
 from earwitness.studies.published import papers, published
+from earwitness.training.beginning import train_tokenizer
 from earwitness.training.objective import CaptioningTask
-from earwitness.training.run import train_tokenizer
 
 CAPTIONS = ["a dog barks and a man speaks", "rain falls on a roof", "birds sing while wind blows", "silence"]
 RETRIEVED = [["a dog barks"], ["rain falls", "water drips on a roof"], [], ["a clock ticks"]]
-SYSTEMS = [name for name in list_presets() if name != "mini"]
+SYSTEMS = [name for name in list_presets() if name not in ("mini", "finetune")]
+TINY_CONV = {
+    "kind": "conv",
+    "tags": ["dog", "rain"],
+    "widths": [6, 8, 12, 16],
+    "depths": [0, 0, 0, 0],
+    "dim": 24,
+}
 TINY_LLAMA = {"model_type": "llama", "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2} | {
     "num_attention_heads": 2,
     "tie_word_embeddings": False,
@@ -65,7 +72,10 @@ def tiny(preset: str, overrides: list[str] = []) -> tuple[ModelConfig, Losses]: 
     """The preset's model with every width shrunk and random weights, and the losses of its last stage."""
     loaded = load_preset(preset, overrides)
     data = loaded.model.model_dump()
-    data["encoder"] |= {"source": None, "size": None, "dim": 24, "depth": 1, "heads": 2}
+    if data["encoder"]["kind"] in ("ced", "dasheng"):
+        data["encoder"] |= {"source": None, "size": None, "dim": 24, "depth": 1, "heads": 2}
+    else:  # that of the built-in model
+        data["encoder"] = TINY_CONV | {"tune": data["encoder"]["tune"]}
     if data["vision"] and data["vision"]["kind"] == "clip":
         data["vision"] |= {"source": None, "config": TINY_CLIP}
     if data["fusion"] and "heads" in data["fusion"]:

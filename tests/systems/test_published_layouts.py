@@ -21,7 +21,7 @@ from earwitness.encoders.checkpoints import convert
 from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
 from earwitness.encoders.dasheng import DashengEncoder
 from earwitness.features import N_FFT, mel_filterbank
-from earwitness.training.run import train_tokenizer
+from earwitness.training.beginning import train_tokenizer
 
 sys.path.append(str(Path(__file__).parent))
 from test_presets import CAPTIONS, TINY_BART, TINY_CLIP, TINY_LLAMA, batch

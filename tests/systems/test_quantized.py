@@ -10,8 +10,8 @@ from earwitness.build import build_model
 from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint, save_checkpoint
 from earwitness.config.model import ModelConfig
 from earwitness.config.stages import Losses
+from earwitness.training.beginning import train_tokenizer
 from earwitness.training.objective import CaptioningTask
-from earwitness.training.run import train_tokenizer
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 

@@ -9,13 +9,14 @@ import torch
 from earwitness.build import build_model
 from earwitness.config.errors import ConfigError
 from earwitness.config.preset import Preset
-from earwitness.config.stages import Losses, RewardConfig
+from earwitness.config.stages import RewardConfig
 from earwitness.embeds import Embeds
 from earwitness.losses import caption_cross_entropy
 from earwitness.metrics.sentence_encoder import SentenceEncoder
-from earwitness.training.objective import CaptioningTask
+from earwitness.training.beginning import train_tokenizer
 from earwitness.training.reward import RetrievalReward
-from earwitness.training.run import train, train_tokenizer
+from earwitness.training.run import train
+from earwitness.training.self_critical import self_critical
 
 REFERENCES = ["a dog barks", "rain falls on a roof", "a man speaks", "a bell rings"]
 
@@ -64,7 +65,6 @@ def test_drawn_captions_come_to_earn_more(plain_reward):
     config = {"encoder": encoder, "adapter": [{"kind": "linear"}], "language_model": llama}
     preset = Preset.model_validate({"description": "tiny", "model": config})
     model = build_model(preset.model, train_tokenizer(REFERENCES * 4, 300))
-    task = CaptioningTask(model, Losses(self_critical=1.0), plain_reward)
     language_model = model.language_model
     ids, mask = language_model.encode_captions(REFERENCES)
     prefix = Embeds.full(torch.randn(4, 2, 16))
@@ -84,7 +84,7 @@ def test_drawn_captions_come_to_earn_more(plain_reward):
         step(caption_cross_entropy(language_model.logits(prefix, own, real), own, real))
     guessed = earned()
     for _ in range(40):
-        step(task.self_critical(plain_reward, prefix, ids))
+        step(self_critical(language_model, plain_reward, prefix, ids, training=True))
     assert earned() > guessed + 3.0  # to say what fits all clips alike is better than to guess
 
 

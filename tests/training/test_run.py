@@ -17,7 +17,7 @@ from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.preset import Preset
 from earwitness.training.run import train
-from earwitness.training.trainer import _prepared
+from earwitness.training.trainer import prepared_task
 from earwitness.weights.copying import CheckpointError
 
 ALIGNED = {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1}
@@ -120,7 +120,7 @@ def test_gradient_checkpointing_changes_no_gradient(clip_recipe, tmp_path):
     stage, gradients = Preset.model_validate(data).stages[0], []
     for wanted in (False, True, False):
         changed = stage.model_copy(update={"gradient_checkpointing": wanted, "freeze": ["encoder"]})
-        task = _prepared(model, changed, bf16=False).train()
+        task = prepared_task(model, changed, bf16=False).train()
         assert model.language_model.model.is_activation_checkpointing == wanted
         task.zero_grad()
         task(**batch, ids=ids, mask=mask)["loss"].backward()
@@ -139,7 +139,7 @@ def test_a_run_folder_says_everything(clip_recipe, runs, tmp_path, sets):
     assert {"loss", "grad_norm", "beta", "loss/caption", "loss/guided_caption", "loss/info_nce"} <= told
     assert {"loss/cs_global", "loss/cs_token", "eval_modality_gap_l2", "eval_modality_gap_cosine"} <= told
     samples = [row["sample_0"] for row in rows if "sample_0" in row]
-    assert len(samples) == 3 and samples[0].endswith("(wanted: a dog barks followed by a man speaking)")
+    assert len(samples) == 4 and samples[0].endswith("(wanted: a dog barks followed by a man speaking)")
     assert len({row["beta"] for row in rows if "beta" in row}) > 1
     recipe = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
     assert Preset.model_validate(recipe) == Preset.model_validate(data)

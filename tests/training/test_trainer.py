@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from earwitness.config.errors import ConfigError
 from earwitness.config.preset import Preset, load_preset
-from earwitness.training.run import train, train_tokenizer
+from earwitness.training.beginning import train_tokenizer
+from earwitness.training.run import train
 from earwitness.training.tag_metrics import average_precision, mean_average_precision
 
 CAPTIONS = [
@@ -111,7 +112,8 @@ def test_a_blended_stage_ends_on_the_line_from_its_start(finished, bank_folder, 
     ends = {}
     for blend in (1.0, 0.25):
         data = recipe(bank_folder, tmp_path, init=str(finished[1]), only=["tagging"])
-        data["stages"][0] |= {"blend": blend, "data": data["stages"][0]["data"] | {"synthesis": 2}}
+        data["stages"][0] |= {"blend": blend, "evaluate_start": False}
+        data["stages"][0]["data"] = data["stages"][0]["data"] | {"synthesis": 2}
         train(Preset.model_validate(data), tmp_path / str(blend))
         card = (tmp_path / str(blend) / "model" / "README.md").read_text(encoding="utf-8")
         assert ("figures of its end" in card) == (blend < 1)
@@ -197,15 +199,15 @@ def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
     from earwitness.build import build_model
     from earwitness.config.stages import Losses
     from earwitness.scenes.bank import Bank
+    from earwitness.training.beginning import with_tags
     from earwitness.training.inputs.scene_data import SceneCollator, SceneSource
     from earwitness.training.objective import CaptioningTask
-    from earwitness.training.run import _with_tags
 
     data = recipe(bank_folder, tmp_path)
     preset = Preset.model_validate(data)
     source = SceneSource(preset.stages[0].data, Bank.open(bank_folder, tmp_path / "banks"))
     torch.manual_seed(0)
-    model = build_model(_with_tags(preset.model, {"x": source}), train_tokenizer(CAPTIONS, 300))
+    model = build_model(with_tags(preset, {"x": source}), train_tokenizer(CAPTIONS, 300))
     collate = SceneCollator(
         source.composer(validation=False), model.language_model.encode_captions, masks=False
     )

@@ -107,8 +107,15 @@ def push_to_hub(model: AudioCaptioningModel, name: str, *, private: bool = False
     hub = HfApi()
     with TemporaryDirectory() as folder:
         save_checkpoint(model, folder)
-        address = hub.create_repo(name, private=private, exist_ok=True)
-        hub.upload_folder(repo_id=name, folder_path=folder, commit_message="earwitness checkpoint")
+        try:
+            address = hub.create_repo(name, private=private, exist_ok=True)
+            hub.upload_folder(repo_id=name, folder_path=folder, commit_message="earwitness checkpoint")
+        except Exception as error:  # the hub's client raises errors of several libraries
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(
+                f"--push {name}: the hub did not take the checkpoint ({reason[:300]}); is there a network, "
+                "and did you log in with `hf auth login`? Without a network, upload the folder later"
+            ) from error
     return str(address)
 
 

@@ -19,14 +19,16 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from earwitness.build import build_model, towers
+from earwitness.built_in import local_folder
 from earwitness.config.checks import part_fidelity
 from earwitness.config.errors import ConfigError, validated
 from earwitness.config.model import ModelConfig
+from earwitness.config.start import CONFIG
 from earwitness.model import AudioCaptioningModel
 from earwitness.weights import tuning
 from earwitness.weights.copying import CheckpointError, copy_weights
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
 def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
@@ -70,10 +72,10 @@ def save_checkpoint(
 
 
 def resolve(name_or_folder: str | Path) -> Path:
-    """A local folder as it is; anything else is a hub name, whose files are fetched into the hub's cache."""
+    """The folder of a built-in model's name, of a path, or of a hub name, fetched into the hub's cache."""
+    if (found := local_folder(name_or_folder)) is not None:
+        return found
     folder = Path(name_or_folder)
-    if folder.is_dir():
-        return folder
     if folder.exists() or str(name_or_folder).startswith((".", "/")) or str(name_or_folder).count("/") != 1:
         raise CheckpointError(f"{name_or_folder}: no such checkpoint folder")
     from huggingface_hub import snapshot_download

@@ -142,6 +142,7 @@ def evaluate(
             )
         _write(evaluated, folder, name_of_model(model))
     _print(evaluated, len(rows), folder)
+    _print_habits(evaluated.captions)
     if evaluated.failures:
         raise typer.Exit(1)
 
@@ -222,6 +223,16 @@ def _print(evaluated: Evaluated, count: int, folder: Path) -> None:
         )
         for name, reason in evaluated.failures.items():
             typer.echo(f"  {name}: {reason}", err=True)
+
+
+def _print_habits(captions: list[str]) -> None:
+    """Says whether captions begin, or are, all alike, as those of a language model that talks."""
+    from earwitness.metrics.habits import Habits
+
+    habits = Habits.of(captions)
+    typer.echo(f"{habits}.", err=True)
+    for warning in habits.warnings():
+        typer.echo(f"Warning: {warning}.", err=True)
 
 
 def _status(text: str) -> AbstractContextManager[object]:

@@ -49,6 +49,10 @@ def model_faults(model: ModelConfig) -> Iterator[str]:
         yield f"encoder.lora.targets: there is no {', '.join(strange)}; there are {known}"
     if model.decoding.joint_space and not model.decoding.alignment:
         yield "decoding.joint_space is where beams are compared; give decoding.alignment a weight"
+    for slot in ("encoder", "vision"):
+        source = getattr(getattr(model, slot), "source", None) or ""
+        if source.endswith(".gguf") or source.startswith("package:"):
+            yield f"{slot}.source: {source} is in GGUF, which only language models may have"
     if model.fidelity == "released":
         ours = [f"adapter.{i}" for i, a in enumerate(model.adapter) if a.kind == "two_stream"]
         ours += ["decoding.guide"] if model.decoding.guide else []
@@ -153,6 +157,10 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: task labels needs a model.prompt with the slot <tags>"
     if stage.confusion and stage.task not in ("captioning", "alignment"):
         yield f"{where}: confusion needs task captioning or alignment"
+    if stage.gradient_checkpointing and stage.task not in ("captioning", "language"):
+        yield f"{where}: gradient_checkpointing: task {stage.task} does not train through the language model"
+    if stage.encoder_learning_rate and ("encoder" in stage.freeze or model.encoder.tune == "freeze"):
+        yield f"{where}: encoder_learning_rate needs an encoder that is trained, not a frozen one"
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"

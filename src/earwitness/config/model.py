@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,9 @@ class ModelConfig(Section):
     vision: Vision | None = None
     fusion: Fusion | None = None
     adapter: Annotated[list[Adapter], Field(min_length=1)]  # applied one after the other
+    # how long the adapter's outputs are: as the language model's tokens on average, or a number, each learnt
+    # from there on; None: as long as they come, which is the papers' form
+    adapter_scale: Literal["table"] | Annotated[float, Field(gt=0)] | None = None
     language_model: LanguageModelConfig
     prompt: str = "<audio>"
     retrieval: RetrievalConfig | None = None

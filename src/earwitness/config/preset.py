@@ -19,11 +19,12 @@ from earwitness.config.errors import ConfigError, did_you_mean, validated
 from earwitness.config.model import ModelConfig
 from earwitness.config.section import Section
 from earwitness.config.stages import Stage
+from earwitness.config.start import Start, starts_of, with_encoder, with_model
 
 
 class Preset(Section):
     description: str
-    init: str | None = None  # run, stage or checkpoint whose weights training starts from
+    init: str | Start | list[Start] | None = None  # weights that training starts from, of some parts or all
     only: list[str] = Field([])  # names of the stages to run; none: all
     report_to: list[str] = Field(["tensorboard"])  # and any other reporter of transformers' Trainer
     sources: list[str] = Field([])  # what the model card must say of the data: who made it, under which terms
@@ -37,6 +38,11 @@ class Preset(Section):
         if faults := [fault for stage in self.stages for fault in stage_faults(self.model, stage)]:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def starts(self) -> list[Start]:
+        """What `init` names, in order: a later one's parts replace an earlier one's."""
+        return starts_of(self.init)
 
 
 def list_presets() -> list[str]:
@@ -58,14 +64,21 @@ def preset_text(name_or_path: str) -> str:
 
 def load_preset(name_or_path: str, overrides: list[str] | None = None) -> Preset:
     """A validated preset. overrides: `key.path=value`; list items by number (`stages.0.batch_size=16`), or
-    all of them (`stages.*.losses.info_nce=0`). Values are YAML (`model.fusion={kind: concat}`).
+    all of them (`stages.*.losses.info_nce=0`). Values are YAML (`model.fusion={kind: concat}`). A preset
+    without a `model` section takes that of its `init`; `model.encoder.source` may name another captioner.
 
     Raises ConfigError that lists each unknown key, missing key and wrong value with its place.
     """
     data = _read(name_or_path)
+    first, others = [], []
     for override in overrides or []:
+        (first if override.startswith("init=") else others).append(override)
+    for override in first:
         _apply(data, override)
-    return validated(Preset, data, name_or_path)
+    data = with_model(data)
+    for override in others:
+        _apply(data, override)
+    return validated(Preset, with_encoder(data), name_or_path)
 
 
 def _read(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:

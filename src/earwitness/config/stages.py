@@ -70,8 +70,10 @@ class Stage(Section):
     # What makes the kept weights the best on the validation data. None: the mAP of tags, the loss of captions
     # that are rewarded, else the loss of the clips' own captions.
     best_by: Literal["caption", "loss", "spider", "fense", "cider_d", "last"] | None = None
+    evaluate_start: bool | None = None  # before the first step too; None: where init brought a whole model
+    patience: int = Field(0, ge=0)  # evaluations without better weights that end the stage; 0: none do
     workers: int = Field(1, ge=0)
     seed: int = 0
     bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU
-    gradient_checkpointing: bool = False  # of the language model, where it is trained
+    gradient_checkpointing: bool = False  # of the language model, frozen or not: less memory, a third slower
     trainer: dict[str, Any] = Field({})  # more of TrainingArguments: fsdp, deepspeed, logging_steps ...

@@ -152,6 +152,8 @@ class LanguageModelConfig(Tower):
     kind: Literal["causal", "seq2seq"] = "causal"
     config: dict[str, Any] | None = None  # transformers config for random weights
     quantize: Literal["4bit", "8bit"] | None = None  # how the frozen weights are held (needs bitsandbytes)
+    # of borrowed weights; None: float32 on a CPU (bfloat16 is ten times slower there), bfloat16 on a GPU
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> LanguageModelConfig:
@@ -164,6 +166,11 @@ class LanguageModelConfig(Tower):
         if self.quantize and self.tune == "full":
             raise ValueError(
                 "quantize does not go with tune: full; quantized weights cannot be trained (use lora)"
+            )
+        if self.dtype and (self.quantize or self.source is None or self.tune == "full"):
+            raise ValueError(
+                "dtype is of weights that stay as their source has them: it needs source and tune: freeze or "
+                "lora, and no quantize"
             )
         known = (self.config or {}).get("model_type")
         if known in ENCODER_DECODERS and self.kind == "causal":

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
+
+from earwitness.stemming import stem, stems
+
+log = logging.getLogger("earwitness")
 
 THRESHOLD = 0.90  # LOAE: probability of error above which a caption is rewritten
 
@@ -17,6 +22,16 @@ PROMPT = (
     "rain is falling on a tin roof ==> rain is falling on the tin roof"
 )
 """LOAE's Prompt II, the system's turn; the user's turn is the caption."""
+
+FUNCTION_WORDS = frozenset(
+    """a an the and or but nor so as at by for from in into of off on onto out over to toward towards under up
+    upon with within without through throughout down around about along across after before during while when
+    where then than that this these those there here it its they them their he him his she her is are was were
+    be been being am do does did has have had can could may might will would very too also just still again
+    some several few other others another each which who what background foreground distance
+    """.split()
+)
+"""Words that name no sound; a correction may leave them out, as "in background" or a second "and"."""
 
 _ARROW = "==>"
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
@@ -33,9 +48,9 @@ _CHATTER = re.compile(
 class Correction(NamedTuple):
     """What became of a caption.
 
-    text: the caption to use. original: as it was. error_probability: what the detector said. outcome: "kept"
-    (below the threshold, or the model changed nothing), "corrected", or "refused" (the model's answer was no
-    caption, and the original stands). answer: what the model said, None if it was not asked.
+    text: the caption to use. original: as it was. error_probability: what the detector said of it. outcome:
+    "kept" (below the threshold, or the model changed nothing), "corrected", or "refused" (the original is
+    used). answer: the model's, None if it was not asked. reason: why an answer was refused.
     """
 
     text: str
@@ -43,10 +58,14 @@ class Correction(NamedTuple):
     error_probability: float
     outcome: Literal["kept", "corrected", "refused"]
     answer: str | None = None
+    reason: str | None = None
 
 
 class Corrector:
-    """Rewrites captions whose error probability is above the threshold.
+    """Rewrites captions whose error probability is above the threshold; no answer may lose a sound.
+
+    An answer is accepted if it is a caption (`caption_in`), keeps the content words of the original in any
+    form (`lost_words`), and has a lower error probability. Refused answers are logged at level INFO.
 
     model, tokenizer: any instruction-tuned causal language model of transformers with a chat template, which
     stays frozen. error_probability: captions -> a probability each, as ErrorDetector.error_probability.
@@ -114,21 +133,32 @@ class Corrector:
         for start in range(0, len(faulty), self.batch_size):
             rows = faulty[start : start + self.batch_size]
             answers.update(zip(rows, self._ask([captions[i] for i in rows])))
-        return [
-            self._judge(caption, probability, answers.get(i))
-            for i, (caption, probability) in enumerate(zip(captions, probabilities))
+        results = [Correction(c, c, p, "kept") for c, p in zip(captions, probabilities)]
+        results = [
+            self._judge(result, answers[i]) if i in answers else result for i, result in enumerate(results)
         ]
+        return self._improved(results)
 
-    def _judge(self, caption: str, probability: float, answer: tuple[str, bool] | None) -> Correction:
-        if answer is None:
-            return Correction(caption, caption, probability, "kept")
+    def _judge(self, asked: Correction, answer: tuple[str, bool]) -> Correction:
+        """What the answer is, before the detector has seen it."""
         said, finished = answer
-        text = caption_in(said, caption) if finished else None
+        text = caption_in(said, asked.original) if finished else None
         text = self.normalise(text) if text else None
         if not text:
-            return Correction(caption, caption, probability, "refused", said)
-        outcome: Literal["kept", "corrected"] = "kept" if text == caption else "corrected"
-        return Correction(text, caption, probability, outcome, said)
+            return _refused(asked._replace(answer=said), "no caption" if finished else "no end")
+        if lost := lost_words(asked.original, text):
+            return _refused(asked._replace(answer=said), f"without {', '.join(lost)}")
+        outcome: Literal["kept", "corrected"] = "kept" if text == asked.original else "corrected"
+        return asked._replace(text=text, answer=said, outcome=outcome)
+
+    def _improved(self, results: list[Correction]) -> list[Correction]:
+        """Those corrected whose text the detector finds no better are refused."""
+        changed = [i for i, result in enumerate(results) if result.outcome == "corrected"]
+        after = self.error_probability([results[i].text for i in changed]) if changed else []
+        for i, probability in zip(changed, map(float, after)):
+            if probability >= results[i].error_probability:
+                results[i] = _refused(results[i], f"no better: probability of error {probability:.2f}")
+        return results
 
     @torch.inference_mode()
     def _ask(self, captions: Sequence[str]) -> list[tuple[str, bool]]:
@@ -161,6 +191,17 @@ class Corrector:
             turns = [{"role": "user", "content": f"{self.prompt}\n\n{caption}"}]
             text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _refused(result: Correction, reason: str) -> Correction:
+    log.info("correction of %r refused (%s): %r", result.original, reason, result.answer)
+    return result._replace(text=result.original, outcome="refused", reason=reason)
+
+
+def lost_words(original: str, answer: str) -> list[str]:
+    """The content words of a caption of which the answer has no form: "barks" stands for "bark"."""
+    kept = set(stems(answer))
+    return [word for word in _words(original) if word not in FUNCTION_WORDS and stem(word) not in kept]
 
 
 def caption_in(answer: str, original: str) -> str | None:

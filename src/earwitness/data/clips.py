@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -24,11 +25,16 @@ class DataError(ValueError):
 
 @dataclass
 class Found:
-    """What a reader found: rows by split, names of clips that are not there, rows left out by reason."""
+    """What a reader found: rows by split, names of clips that are not there, rows left out by reason.
+
+    uncaptioned: names of clips without a caption, by split. notes: what the user should know of the rest.
+    """
 
     splits: dict[str, list[Row]] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    uncaptioned: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def lists(self, split: str) -> tuple[list[Row], list[str]]:
         """Rows and missing names of a split, to be added to."""
@@ -98,13 +104,17 @@ def _words(path: str) -> list[str]:
 
 
 def read_text(file: Path) -> str:
-    """A file in UTF-8 or else Latin-1. Raises DataError."""
+    """A file in UTF-8, UTF-16 with its byte order mark (Excel's "Unicode text"), or else Latin-1.
+
+    Raises DataError.
+    """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
     try:
-        return data.decode("utf-8-sig")
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
 

@@ -3,17 +3,19 @@
     file_name,caption              audio,caption_1,caption_2,start,end,split
     dog.wav,a dog barks            a/long.flac,rain falls,it rains,12.5,22.5,train
 
-Rows of one clip (same file, start and end) become one row with all their captions.
+Rows of one clip (same file, start and end) become one row with all their captions. A clip without a caption
+is named and left out; rows that share an id are numbered, and that is said.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from earwitness.data.clips import ClipFolder, DataError, Found, read_table
+from earwitness.data.clips import ClipFolder, DataError, Found, read_table, read_text
 from earwitness.data.manifest import Row
 
 FILE_COLUMNS = ["audio", "file_name", "filename", "file", "path"]  # the first that is there
@@ -24,11 +26,12 @@ WHOLE = "manifest"  # the split of a table without a column `split`
 def read_folder(folder: Path, table: Path | None = None) -> Found:
     """Rows of every split. table: else the one CSV or TSV file in the folder. Raises DataError.
 
+    Cells of a CSV file stand between commas, or between the semicolons that its first line has instead.
     Files are named from the folder on, or by name alone, with or without ending. Other columns: id, video,
     start, end (s), labels (with ; between), split.
     """
     table = table or _only_table(folder)
-    lines = read_table(table, [], "\t" if table.suffix.lower() == ".tsv" else ",")
+    lines = read_table(table, [], _delimiter(table))
     columns = list(lines[0]) if lines else []
     file_column = next((name for name in FILE_COLUMNS if name in columns), None)
     caption_columns = [name for name in columns if name and CAPTION_COLUMN.fullmatch(name)]
@@ -50,8 +53,42 @@ def read_folder(folder: Path, table: Path | None = None) -> Found:
         else:
             clips[place] = _row(f"{table}, line {number}", line, name, audio, captions, folder)
     for (split, *_), row in clips.items():
-        found.lists(split)[0].append(row)
+        if row.captions:
+            found.lists(split)[0].append(row)
+        else:
+            found.uncaptioned.setdefault(split, []).append(row.id)
+    for split, rows in found.splits.items():
+        found.splits[split] = _numbered(rows, found.notes)
+    if clips and not any(found.splits.values()):
+        raise DataError(f"{table}: no row has a caption in the column {', '.join(caption_columns)}")
     return found
+
+
+def _numbered(rows: list[Row], notes: list[str]) -> list[Row]:
+    """Rows with ids of their own: "a.wav", "a.wav#2" ... for those that shared one, with a note."""
+    seen: Counter[str] = Counter()
+    taken = {row.id for row in rows}
+    numbered = []
+    for row in rows:
+        seen[row.id] += 1
+        name = row.id
+        while seen[row.id] > 1 and name in taken:
+            name = f"{row.id}#{seen[row.id]}"
+            seen[row.id] += name in taken
+        taken.add(name)
+        numbered.append(replace(row, id=name))
+    shared = [name for name, count in seen.items() if count > 1]
+    if shared:
+        more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
+        notes.append(f"rows that share an id were numbered ({', '.join(shared[:3])}{more}): ID#2, ID#3 ...")
+    return numbered
+
+
+def _delimiter(table: Path) -> str:
+    if table.suffix.lower() == ".tsv":
+        return "\t"
+    head = read_text(table).partition("\n")[0]
+    return max(",;\t", key=lambda mark: (head.count(mark), mark == ","))
 
 
 def _row(

@@ -166,7 +166,7 @@ class Manifest(Sequence[Row]):
 
     def _row(self, i: int, line: bytes) -> Row:
         try:
-            row = Row.from_json(json.loads(line.decode()))
+            row = Row.from_json(json.loads(line.decode("utf-8-sig" if i == 0 else "utf-8")))
         except UnicodeDecodeError:
             raise ManifestError(f"{self.path}, line {i + 1}: is not UTF-8 text") from None
         except json.JSONDecodeError as error:

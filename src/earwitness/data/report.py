@@ -48,6 +48,7 @@ class SplitReport:
     rows: list[Row] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of each row
     missing: list[str] = field(default_factory=list)
+    without_caption: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)  # id -> why
     too_short: list[str] = field(default_factory=list)
     too_long: list[str] = field(default_factory=list)
@@ -64,7 +65,7 @@ class SplitReport:
         } | {name: getattr(self, name) for name in KINDS}
 
 
-KINDS = ["missing", "unreadable", "too_short", "too_long", "damaged", "duplicates"]
+KINDS = ["missing", "without_caption", "unreadable", "too_short", "too_long", "damaged", "duplicates"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Report:
     splits: dict[str, SplitReport]
     left_out: Mapping[str, int]
     leaks: list[Leak]
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -97,6 +99,7 @@ class Report:
                 if found := getattr(split, kind):
                     yield f"  {len(found)} {kind.replace('_', ' ')}: {_some(found)}"
         yield from (f"left out, {reason}: {count}" for reason, count in self.left_out.items() if count)
+        yield from self.notes
         if self.leaks:
             shown = ["/".join(f"{split}:{id_}" for split, id_ in leak.places) for leak in self.leaks]
             yield f"{len(self.leaks)} clips are in more than one split: {_some(shown)}"
@@ -112,6 +115,8 @@ def examine(
     splits = {name: _look_at(name, rows, bounds, decode) for name, rows in found.splits.items()}
     for name, missing in found.missing.items():
         splits.setdefault(name, SplitReport()).missing = missing
+    for name, bare in found.uncaptioned.items():
+        splits.setdefault(name, SplitReport()).without_caption = bare
     sets = {name: split.rows for name, split in splits.items()} | dict(against or {})
     clips = [(name, row) for name, rows in sets.items() for row in rows]
     leaks = []
@@ -121,7 +126,7 @@ def examine(
             splits[names.pop()].duplicates.append([row.id for _, row in group])
         elif len(names) > 1 and names & splits.keys():
             leaks.append(Leak(by, [(name, row.id) for name, row in group]))
-    return Report(splits, found.left_out, leaks)
+    return Report(splits, found.left_out, leaks, found.notes)
 
 
 def write(report: Report, out: Path) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from earwitness.stemming import stems
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 K1, B = 1.2, 0.75  # saturation of repeated words; how far long texts are held back
-WORD = re.compile(r"[^\W_]+")
-ENDINGS = ("ings", "ing", "ed", "es", "s")
-VOWEL = re.compile("[aeiouy]")
 
 
 def bm25_scores(query: str, texts: Iterable[str]) -> NDArray[np.float64]:
@@ -48,20 +46,3 @@ def best(scores: NDArray[np.float64], count: int) -> list[int]:
     """The rows of the greatest scores above 0, best first; of equals, the earlier first."""
     order = np.argsort(-scores, kind="stable")[:count]
     return [int(row) for row in order if scores[row] > 0]
-
-
-def stems(text: str) -> list[str]:
-    """Words without the endings that inflect them: "dogs barking" and "a dog barks" share two of them."""
-    return [stem(word) for word in WORD.findall(text.lower())]
-
-
-def stem(word: str) -> str:
-    """Not a word but what its inflections share: "cries", "crying" and "cry" are "cri"."""
-    if not word.endswith(("ss", "eed")):
-        bare = (word.removesuffix(end) for end in ENDINGS if word.endswith(end))
-        word = next((part for part in bare if len(part) > 2 and VOWEL.search(part)), word)
-    if len(word) > 3 and word[-1] == word[-2]:
-        word = word[:-1]
-    if len(word) > 3:
-        word = word.removesuffix("e")
-    return re.sub("y$", "i", word)

@@ -49,6 +49,7 @@ class Evaluated:
     failures: dict[str, str]
     cut: dict[str, float]
     timing: dict[str, float]
+    captions: list[str]  # of the rows
 
 
 def read_split(data: Path) -> list[Row]:
@@ -95,7 +96,8 @@ def evaluate_split(
     report = _scored(scored, captions, metrics, measures)
     told = report.to_dict() | {"timing": timing}
     atomic_write_text(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-    return Evaluated(report, scored, failures, captions.cut, timing)
+    texts = [captions.texts[row.id] for row in scored]
+    return Evaluated(report, scored, failures, captions.cut, timing, texts)
 
 
 def _seed(seed: int) -> None:

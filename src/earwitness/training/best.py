@@ -64,4 +64,7 @@ def caption_score(task: Any, batches: Iterable[Any], metric: str, device: torch.
     task.train(was_training)
     parts = gathered((texts, references))
     texts, references = ([row for part in parts for row in part[i]] for i in (0, 1))
-    return {f"eval_{metric}": score(texts, references, metric).corpus[metric]}
+    found = score(texts, references, metric).corpus
+    if metric not in found:
+        raise ConfigError(f"best_by: {metric} needs two validation clips at the least, not {len(texts)}")
+    return {f"eval_{metric}": found[metric]}

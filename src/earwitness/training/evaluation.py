@@ -65,6 +65,12 @@ def sample_captions(task: Any, batch: Any, device: torch.device) -> dict[str, st
     }
 
 
+def sample_parts(text: str) -> tuple[str, str]:
+    """A sample of `sample_captions` -> the caption, and the one that was wanted."""
+    caption, _, wanted = text.removesuffix(")").partition(" (wanted: ")
+    return caption, wanted
+
+
 def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {k: to_device(v, device) for k, v in batch.items()}

@@ -12,7 +12,6 @@ from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from earwitness.checkpoints.folder import CONFIG, WEIGHTS, resolve
 from earwitness.config.data import LabelData, ManifestData, SceneData
 from earwitness.config.errors import ConfigError, did_you_mean
 from earwitness.config.preset import Preset
@@ -20,14 +19,14 @@ from earwitness.config.stages import Stage
 from earwitness.data.shards import INDEX, ShardError
 from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.sentence_encoder import SentenceEncoder
-from earwitness.scenes.bank import Bank
+from earwitness.scenes.bank import Bank, read_manifest
 from earwitness.training.arguments import training_arguments
+from earwitness.training.beginning import started_tags, weights_file
 from earwitness.training.best import check_metric
 from earwitness.training.inputs.scene_data import SceneSource, read_captions
-from earwitness.training.inputs.stage_data import ClipSource
+from earwitness.training.inputs.stage_data import ClipSource, stage_steps
 from earwitness.training.tower_check import check_towers
 
-STAGE_WEIGHTS = "stage.safetensors"
 OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
     "learning_rate": "learning_rate",
     "per_device_train_batch_size": "batch_size",
@@ -45,7 +44,7 @@ OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
 }
 
 
-def look(preset: Preset, out: Path) -> dict[str, Any]:
+def look(preset: Preset, out: Path, processes: int = 1) -> dict[str, Any]:
     """Looks at everything; returns the opened data of the stages by name. Raises ConfigError."""
     _check_trainer_keys(preset)
     available = get_available_reporting_integrations()
@@ -56,8 +55,8 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
             "(metrics.jsonl is written in any case)"
         )
     check_towers(preset.model)
-    if preset.init:
-        weights_file(preset.init)
+    for start in preset.starts:
+        weights_file(start.source)
     for number, stage in chosen(preset):
         check_metric(stage)
         if stage.reward:
@@ -79,7 +78,10 @@ def look(preset: Preset, out: Path) -> dict[str, Any]:
         }
     except ShardError as error:
         raise ConfigError(str(error)) from None
-    return scene_sources(preset, out) | clips
+    sources = scene_sources(preset, out) | clips
+    for _, stage in chosen(preset):
+        stage_steps(stage, sources.get(stage.name), processes)
+    return sources
 
 
 def _sentence_encoder(model: str, place: str) -> SentenceEncoder:
@@ -142,16 +144,20 @@ def _check_deepspeed(place: str, config: Any) -> None:
 def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
     """A source for each stage of scenes, those that are not to run too: banks name the encoder's tags.
 
-    A bank is opened once, its frames kept beside the run folder. Raises ConfigError if it is none.
+    A bank is opened once, its frames kept beside the run folder. Raises ConfigError if it is none, or if the
+    encoder that training starts with has no tags for its labels.
     """
     banks: dict[Any, Bank] = {}
     sources = {}
+    encoder = preset.model.encoder  # of one kind the tag head learns the labels of banks
+    tags = (encoder.tags or started_tags(preset)) if encoder.kind == "conv" else []
     for number, stage in enumerate(preset.stages):
         section = stage.data
         if not isinstance(section, SceneData):
             continue
         key = section.bank, section.synthesis
         try:
+            _check_labels(section.bank, tags)
             banks[key] = (
                 banks[key]
                 if key in banks
@@ -159,21 +165,19 @@ def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
             )
         except ValueError as error:
             raise ConfigError(f"stages.{number}.data.bank: {error}") from None
-        sources[stage.name] = SceneSource(section, banks[key])
+        sources[stage.name] = SceneSource(section, banks[key], tags)
     return sources
 
 
-def weights_file(init: str) -> Path:
-    """The trained tensors of a stage's folder, of the last finished stage of a run, or of a checkpoint."""
-    folder = Path(init)
-    done = sorted(folder.glob(f"*/{STAGE_WEIGHTS}"), key=lambda file: int(file.parent.name.partition("-")[0]))
-    if (folder / STAGE_WEIGHTS).is_file():
-        return folder / STAGE_WEIGHTS
-    if done:
-        return done[-1]
-    if folder.is_dir() and not (folder / CONFIG).is_file():
-        raise ConfigError(f"init: {init} holds neither a finished stage nor a checkpoint ({CONFIG})")
-    return resolve(init) / WEIGHTS
+def _check_labels(bank: str, tags: list[str]) -> None:
+    """Raises ValueError for labels that the encoder has no tag for; nothing is decoded yet."""
+    strange = {recording.label for recording in read_manifest(Path(bank))} - set(tags)
+    if tags and strange:
+        shown = ", ".join(sorted(strange)[:8]) + (f" and {len(strange) - 8} more" if len(strange) > 8 else "")
+        raise ValueError(
+            f"the encoder has no tags for {len(strange)} labels of {bank}: {shown}; leave these recordings "
+            "out, or start without the encoder of init, whose tags are fixed"
+        )
 
 
 def data_files(preset: Preset) -> list[str]:

@@ -28,11 +28,13 @@ from earwitness.model import AudioCaptioningModel
 from earwitness.training import best
 from earwitness.training.arguments import parameter_groups
 from earwitness.training.callbacks import StopOnSignal, WeightAverage, save_tensors, whole
+from earwitness.training.curves import write_report
 from earwitness.training.evaluation import SAMPLES, evaluate_task, sample_captions
 from earwitness.training.inputs.shard_data import ClipStream, KeepPlace, stream_loader
 from earwitness.training.objective import Task
 
-WEIGHTS, BEST, METRICS = "model.safetensors", "best.safetensors", "metrics.jsonl"
+WEIGHTS, METRICS = "model.safetensors", "metrics.jsonl"
+BEST, NOTE = "best.safetensors", "best.json"  # the best weights, and at which step they were how good
 
 
 class StageTrainer(Trainer):
@@ -60,7 +62,23 @@ class StageTrainer(Trainer):
         self.captioner = captioner
         self.folder = Path(str(self.args.output_dir))
         self._evaluated: tuple[int, dict[str, Any]] | None = None  # the last step that was, and its metrics
+        note = self.folder / NOTE
+        known = note.is_file() and (self.folder / BEST).is_file()
+        self.best: float | None = json.loads(note.read_text("utf-8"))["value"] if known else None
+        self._worse = 0  # evaluations since then
         self._named: dict[str, list[torch.Tensor]] = defaultdict(list)
+
+    @property
+    def clips_per_step(self) -> int:
+        return self.stage.batch_size * self.stage.accumulate * self.args.world_size
+
+    def count_evaluations(self) -> None:
+        """Of a run that resumes: those after the best one, which count towards the stage's patience."""
+        log, note = self.folder / METRICS, self.folder / NOTE
+        if note.is_file() and log.is_file():
+            best = json.loads(note.read_text("utf-8"))["step"]
+            rows = map(json.loads, log.read_text("utf-8").splitlines())
+            self._worse = sum("eval_loss" in row and row["step"] > best for row in rows)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -72,8 +90,7 @@ class StageTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         items: Any = train_dataset or self.train_dataset
         if hasattr(items, "sampler"):
-            step = self.stage.batch_size * self.stage.accumulate * self.args.world_size
-            return items.sampler(step, self.stage.seed)
+            return items.sampler(self.clips_per_step, self.stage.seed)
         return super()._get_train_sampler(train_dataset)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -120,10 +137,14 @@ class StageTrainer(Trainer):
         self._named.clear()
         if self.captioner.guide is not None:
             logs["beta"] = self.captioner.guide.beta.item()
+        if epoch_size := getattr(self.train_dataset, "epoch_size", 0):  # Trainer counts its passes, always 1
+            self.state.epoch = self.state.global_step * self.clips_per_step / epoch_size
         super().log(logs, *args, **kwargs)
         if self.is_world_process_zero():
             with (self.folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": self.state.global_step, **logs}) + "\n")
+            if "eval_loss" in logs:
+                write_report(self.folder)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Means over the validation items, sample captions, and the tags' mAP, with the averaged weights.
@@ -135,11 +156,13 @@ class StageTrainer(Trainer):
                 metrics = self.measure()
                 if self.stage.best_by in best.METRICS:
                     metrics |= self._caption_score(str(self.stage.best_by))
-                self._keep_best(metrics)
+                self._worse = 0 if self._keep_best(metrics) else self._worse + 1
                 with self.accelerator.autocast():
                     samples = sample_captions(self.task, self.first_clips(), self.args.device)
             self.log(metrics | samples)
             self._evaluated = self.state.global_step, metrics
+            if self.stage.patience and self._worse >= self.stage.patience:
+                self.control.should_training_stop = True
         return self._evaluated[1]
 
     def measure(self) -> dict[str, float]:
@@ -154,19 +177,22 @@ class StageTrainer(Trainer):
         with self.accelerator.autocast():
             return best.caption_score(self.task, self.get_eval_dataloader(), metric, self.args.device)
 
-    def _keep_best(self, metrics: dict[str, float]) -> None:
+    def _keep_best(self, metrics: dict[str, float]) -> bool:
         """Saves the weights that were just evaluated if no earlier ones were as good by the stage's
         `best_by`.
+
+        Returns whether it did; all processes have the same metrics, the first one writes.
         """
         value = best.quality(metrics, self.stage, self.state.global_step)
-        note = self.folder / "best.json"
         tensors = whole(trained_tensors(self.captioner))
-        if not self.is_world_process_zero():
-            return
-        if note.is_file() and json.loads(note.read_text())["value"] >= value:
-            return
-        save_tensors(tensors, self.folder / BEST)
-        note.write_text(json.dumps({"step": self.state.global_step, "value": value}))
+        if self.best is not None and self.best >= value:
+            return False
+        self.best = value
+        if self.is_world_process_zero():
+            save_tensors(tensors, self.folder / BEST)
+            note = {"step": self.state.global_step, "value": value}
+            (self.folder / NOTE).write_text(json.dumps(note), encoding="utf-8")
+        return True
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         folder, tensors = Path(output_dir or self.folder), whole(trained_tensors(self.captioner))

@@ -17,7 +17,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from torch import nn
-from transformers import TrainingArguments
+from transformers import PrinterCallback, ProgressCallback, TrainingArguments
 
 from earwitness.build import towers
 from earwitness.checkpoints.folder import fill, trained_tensors
@@ -37,8 +37,11 @@ from earwitness.training.callbacks import (
     disk_full_named,
     lost_worker_named,
 )
+from earwitness.training.display import Display, to_stderr
 from earwitness.training.inputs.shard_data import ClipStream, KeepPlace
+from earwitness.training.inputs.stage_data import StageData
 from earwitness.training.objective import TASKS, Task, WholeTask
+from earwitness.training.recompute import set_recomputing
 from earwitness.training.reward import RetrievalReward
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
 from earwitness.weights.tuning import hold_borrowed
@@ -50,48 +53,52 @@ def train_stage(
     model: AudioCaptioningModel,
     stage: Stage,
     folder: Path,
-    train: Any,
-    validation: Any,
-    collate: Any,
-    collate_eval: Any,
+    data: StageData,
     report_to: list[str] | None = None,
+    *,
+    evaluate_start: bool = False,
+    later: int = 0,
 ) -> dict[str, float]:
     """Trains one stage in `folder`, resuming from its last checkpoint; leaves the result in `model`.
 
+    evaluate_start: whether the weights it begins with are evaluated first, and kept where none become better.
+    later: clips of the stages that follow, for the time that is left.
     Raises Stopped if the process was asked to end; DiskFullError; WorkerLostError.
     """
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(stage.seed)
-    args = _arguments(train, stage, folder, report_to or [])
-    task = _prepared(model, stage, bf16=args.bf16, device=str(args.device))
+    args = _arguments(data.train, stage, folder, report_to or [])
+    task = prepared_task(model, stage, bf16=args.bf16, device=str(args.device))
     if args.fsdp:
         _check_sharding(task, stage, args.world_size)
     weights = partial(trained_tensors, model)
     check_room(folder, _bytes_needed(weights(), task, args))
     average = WeightAverage(weights, stage.average) if stage.average else None
     stop, keep_place = StopOnSignal(), None
-    if isinstance(train, ClipStream):
-        keep_place = KeepPlace(train, stage.workers)
-        args.max_steps = train.steps(stage.batch_size * stage.accumulate * args.world_size)
+    if isinstance(data.train, ClipStream):
+        keep_place = KeepPlace(data.train, stage.workers)
+        args.max_steps = data.train.steps(stage.batch_size * stage.accumulate * args.world_size)
         args.ignore_data_skip = True  # it begins where it is told to
     trainer = StageTrainer(
         args=args,
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=collate,
+        train_dataset=data.train,
+        eval_dataset=data.validation,
+        data_collator=data.collate,
         callbacks=[*(c for c in (average, keep_place) if c), stop, Seal()],
         stage=stage,
         task=task,
         captioner=model,
         average=average,
         keep_place=keep_place,
-        collate_eval=collate_eval,
+        collate_eval=data.collate_eval,
     )
+    _replace_display(trainer, stage, later)
     if args.fsdp and not trainer.is_fsdp_enabled:
         raise ConfigError(f"stage {stage.name}: trainer.fsdp: {ON_GPUS}")
     with disk_full_named(folder), lost_worker_named():
         last = _last_checkpoint(trainer, folder)
+        args.eval_on_start = evaluate_start and last is None
         for callback in (average, keep_place):
             if last and callback:
                 callback.resume(last)
@@ -99,16 +106,23 @@ def train_stage(
         if stop.asked:
             raise Stopped(f"stopped as asked after step {trainer.state.global_step} of stage {stage.name}")
         trainer.evaluate()
+    return _best_reached(trainer, model)
+
+
+def _best_reached(trainer: StageTrainer, model: AudioCaptioningModel) -> dict[str, float]:
+    """The metrics of the best weights, which are left in the model, on the CPU."""
+    best = trainer.folder / BEST
     trainer.accelerator.wait_for_everyone()
-    fill(model, load_file(folder / BEST), folder / BEST)
+    fill(model, load_file(best), best)
     metrics = trainer.measure()
     if not math.isfinite(metrics.get("eval_loss", 0.0)):
-        raise RuntimeError(f"stage {stage.name}: the validation loss is not finite; lower learning_rate")
+        where = f"stage {trainer.stage.name}"
+        raise RuntimeError(f"{where}: the validation loss is not finite; lower learning_rate")
     model.cpu()
     return metrics
 
 
-def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
+def prepared_task(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
     """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
     kind: Any = TASKS[stage.task]
     options: dict[str, Any] = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
@@ -118,14 +132,12 @@ def _prepared(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: 
         options["confusion"] = stage.confusion
     task = kind(model, stage.losses, **options)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
-    if bf16:
-        for slot in {"vision", "language_model"} & towers(model.config).keys():
-            hold_borrowed(getattr(model, slot), towers(model.config)[slot], torch.bfloat16)
-    language_model = model.language_model.model
-    if stage.gradient_checkpointing:
-        language_model.gradient_checkpointing_enable({"use_reentrant": False})
-    elif language_model.is_activation_checkpointing:
-        language_model.gradient_checkpointing_disable()
+    for slot in {"vision", "language_model"} & towers(model.config).keys():
+        section = towers(model.config)[slot]
+        if dtype := getattr(section, "dtype", None) or (bf16 and "bfloat16"):
+            hold_borrowed(getattr(model, slot), section, getattr(torch, dtype))
+    frozen = "language_model" in stage.freeze or model.config.language_model.tune == "freeze"
+    set_recomputing(model.language_model.model, stage.gradient_checkpointing, frozen=frozen)
     return task
 
 
@@ -147,6 +159,14 @@ def _arguments(train: Any, stage: Stage, folder: Path, report_to: list[str]) -> 
     return args
 
 
+def _replace_display(trainer: StageTrainer, stage: Stage, later: int) -> None:
+    """Transformers' own displays cut captions and count passes over the samplers."""
+    for kind in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(kind)
+    say = None if trainer.args.disable_tqdm else to_stderr
+    trainer.add_callback(Display(stage.name, clips=trainer.clips_per_step, later=later, say=say))
+
+
 def _check_sharding(task: nn.Module, stage: Stage, processes: int) -> None:
     """FSDP2 deals out rows of weights. Raises ConfigError where it cannot."""
     where = f"stage {stage.name}: trainer.fsdp"
@@ -166,6 +186,7 @@ def _last_checkpoint(trainer: StageTrainer, folder: Path) -> Path | None:
             whole = log.read_text("utf-8").split("\n")[:-1]  # a torn row has no end
             kept = [f"{row}\n" for row in whole if json.loads(row)["step"] <= step]
             log.write_text("".join(kept), encoding="utf-8")
+    trainer.count_evaluations()
     return last
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from earwitness.config.errors import ConfigError, did_you_mean
 from earwitness.config.towers import Tower
 
 _LORA = "lora_"  # in the names of the tensors that peft adds
@@ -16,9 +17,10 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def prepare(tower: Any, section: Tower) -> Any:
     """Injects LoRA where the section asks for it, and says which parameters are trained. Returns the tower.
 
-    Raises ValueError if none of the named projections is there.
+    Raises ConfigError for a named projection that is not there.
     """
     if section.tune == "lora":
+        check_targets(tower, section.lora.targets)
         from peft import LoraConfig, inject_adapter_in_model  # seconds to import
 
         lora = section.lora
@@ -31,6 +33,21 @@ def prepare(tower: Any, section: Tower) -> Any:
                 parameter.data = parameter.data.float()
     restore(tower, section)
     return tower
+
+
+def check_targets(tower: nn.Module, targets: list[str]) -> None:
+    """Raises ConfigError naming targets that are no linear projection of the tower, and those there are.
+
+    PEFT passes over a target that is not there as long as another one is.
+    """
+    linear = ("Linear", "Conv1D")  # GPT-2's; quantized ones are called Linear4bit and Linear8bitLt
+    names = [name for name, module in tower.named_modules() if type(module).__name__.startswith(linear)]
+    if strange := [t for t in targets if not any(f".{name}".endswith(f".{t}") for name in names)]:
+        known = sorted({name.rpartition(".")[2] for name in names if not name.rpartition(".")[2].isdigit()})
+        raise ConfigError(
+            f"lora.targets: the tower has no projection {', '.join(strange)}"
+            f"{did_you_mean(strange[0], known)}; it has {', '.join(known)}"
+        )
 
 
 def restore(tower: nn.Module, section: Tower) -> None:

@@ -90,7 +90,7 @@ def read_ids(path: str | None) -> frozenset[str]:
         return frozenset()
     if not Path(path).is_file():
         raise ConfigError(f"exclude: there is no file {path}")
-    lines = Path(path).read_text("utf-8").splitlines()
+    lines = Path(path).read_text("utf-8-sig").splitlines()
     return frozenset(line.strip() for line in lines if line.strip())
 
 

@@ -99,7 +99,7 @@ def read_paraphrases(path: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     number = 0
     try:
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig") as lines:
             for line in lines:
                 number += 1
                 row = json.loads(line)

@@ -40,7 +40,7 @@ def read_captions(paths: list[str]) -> list[str]:
         path = Path(name)
         if not path.is_file():
             raise ConfigError(f"captions: there is no file {path}")
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             if path.suffix != ".csv":
                 captions.update(dict.fromkeys(line.strip() for line in handle))
                 continue
@@ -144,12 +144,16 @@ class SceneCollator:
 
 
 class SceneSource:
-    """A bank, split by group, as training and validation scenes."""
+    """A bank, split by group, as training and validation scenes.
 
-    def __init__(self, section: SceneData, bank: Bank):
+    tags: names of the encoder's tags, by which the bank's labels are found; None: the bank's own labels.
+    """
+
+    def __init__(self, section: SceneData, bank: Bank, tags: list[str] | None = None):
         self.section, self.bank = section, bank
         self.held_out = held_out_groups(self.bank.recordings)
-        self.tag_set = TagSet.of(sorted({r.label for r in self.bank.recordings}), Lexicon.default())
+        labels, lexicon = sorted({r.label for r in self.bank.recordings}), Lexicon.default()
+        self.tag_set = TagSet(tags, labels, lexicon) if tags else TagSet.of(labels, lexicon)
 
     def composer(self, validation: bool, seed: int = 0) -> Composer:
         """Validation: recordings of held-out groups, ten seconds, always under the full range of channels.

@@ -202,3 +202,41 @@ def _encoder(model: AudioCaptioningModel, most: int) -> CaptionEncoder:
         return model.language_model.encode_captions(captions, most, device="cpu")
 
     return encode
+
+
+def stage_clips(stage: Stage, source: Any) -> int:
+    """Clips, scenes or texts that a stage trains on in all its epochs. source: its opened data.
+
+    Of pairs of labels and captions it is how many there are at the most.
+    """
+    data: Any = stage.data
+    if isinstance(data, SceneData):
+        return data.count
+    if isinstance(data, TextData):
+        return round(data.epochs * len(read_captions(data.captions)))
+    if isinstance(data, LabelData):
+        return data.epochs * len(read_captions([*data.pairs, *data.captions]))
+    assert isinstance(source, ClipSource)
+    if data.streamed:
+        sizes = [sum(rows for _, rows in read_index(s.path.rstrip("/"))) for s in data.train]
+    elif data.epoch_over == "captions":
+        sizes = [int(index.captions[index.kept].sum()) for index in source.train]
+    else:
+        sizes = [len(index.kept) for index in source.train]
+    each = [max(1, round(s.weight * size)) for s, size in zip(data.train, sizes)]
+    return round(data.epochs * sum(each))
+
+
+def stage_steps(stage: Stage, source: Any, processes: int = 1) -> int:
+    """Optimiser steps of a stage; data that do not fill one are one short step.
+
+    Raises ConfigError where several processes would each get a part of such data.
+    """
+    clips, step = stage_clips(stage, source), stage.batch_size * stage.accumulate * processes
+    if clips < step and processes > 1:
+        raise ConfigError(
+            f"stage {stage.name}: its data are {clips} clips in all epochs, one step takes {step} "
+            f"(batch_size x accumulate x processes): set batch_size={max(1, clips // (4 * processes))}, "
+            "or more epochs"
+        )
+    return max(1, clips // step)
