@@ -1,4 +1,4 @@
-"""The README is true: its examples run, its links lead somewhere, its file tree is the tree."""
+"""The README is true: its examples run and its links lead somewhere; docs/layout.md is the file tree."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_file_tree_is_the_tree() -> None:
-    tree = re.search(r"## Where things are\n+```\n(.*?)```", README, re.S)
+    layout = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8")
+    tree = re.search(r"# Where things are\n+```\n(.*?)```", layout, re.S)
     assert tree
     base, named = ROOT, set()
     for line in tree[1].splitlines():
@@ -118,12 +119,12 @@ def test_file_tree_is_the_tree() -> None:
             base = ROOT / names[0]
         for name in names if line.startswith(" ") else names[:1]:
             path = base / name if line.startswith(" ") else base
-            assert path.exists(), f"README names {name}, which is not there"
-            assert path.is_dir() == name.endswith("/"), f"README: {name}"
+            assert path.exists(), f"docs/layout.md names {name}, which is not there"
+            assert path.is_dir() == name.endswith("/"), f"docs/layout.md: {name}"
             named.add(path)
     there = {p for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
     unnamed = {p.name for p in there - named if not p.name.startswith("__")}
-    assert not unnamed, f"README's file tree lacks {sorted(unnamed)}"
+    assert not unnamed, f"docs/layout.md lacks {sorted(unnamed)}"
 
 
 def test_credits_name_every_example() -> None:
