@@ -80,17 +80,6 @@ def full_lengths(waveform: Tensor) -> Tensor:
     return torch.full(waveform.shape[:1], waveform.shape[-1], device=waveform.device)
 
 
-def without_offset(waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """Waveforms [B, S] minus each clip's mean over its `lengths` [B] real samples; padding stays 0.
-
-    A constant offset (a cheap converter's) is no sound, but spectra leak it into their lowest bands.
-    """
-    real = length_mask(lengths.to(waveforms.device), waveforms.shape[-1])
-    waveforms = waveforms.float()
-    means = (waveforms * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
-    return (waveforms - means) * real
-
-
 def frame_counts(lengths: Tensor) -> Tensor:
     """Samples [B] -> frames [B] of `log_mel`: 1 + S // 160."""
     return 1 + lengths // HOP

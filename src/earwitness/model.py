@@ -15,8 +15,8 @@ from earwitness.decoding.packing import choose_rows
 from earwitness.decoding.search import Search
 from earwitness.decoding.tag_prompt import tag_text
 from earwitness.embeds import Embeds
-from earwitness.features import without_offset
 from earwitness.fusion.concat import AudioOnly
+from earwitness.levelling import without_offset
 
 TAG_JITTER = 0.3  # standard deviation of a tag's logit in a training prompt
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none

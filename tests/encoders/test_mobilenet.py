@@ -225,3 +225,19 @@ def test_the_published_network_answers_as_its_authors_say():
         logits = encoder.clip_tag_logits(h_a)[0].numpy()
         assert np.abs(logits - everything[f"{name}_logits"]).max() < 1e-4, name
         assert np.abs(h_a.mean()[0].numpy() - everything[f"{name}_features"]).max() < 1e-4, name
+
+
+def test_a_levelled_encoder_gives_the_same_at_any_gain_and_a_plain_one_does_not():
+    torch.manual_seed(0)
+    waveforms = 0.1 * torch.randn(2, 9_000)
+    waveforms[1, 6_000:] = 5.0  # padding must not set the level
+    lengths = torch.tensor([9_000, 6_000])
+    levelled = MobileNetEncoder(width=0.1, level=True).eval()
+    plain = MobileNetEncoder(width=0.1).eval()
+    for gain in (0.01, 3.0, 100.0):
+        for encoder, alike in ((levelled, True), (plain, False)):
+            with torch.no_grad():
+                one, other = encoder.hear(waveforms, lengths), encoder.hear(gain * waveforms, lengths)
+            assert torch.allclose(one[0][1, :, :30], other[0][1, :, :30], atol=1e-4) == alike
+    silence = torch.full((1, 4_000), 1e-7)
+    assert torch.equal(levelled.hear(silence)[0], plain.hear(silence)[0])

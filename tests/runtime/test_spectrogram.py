@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from earwitness import features
-from earwitness.runtime.spectrogram import efficient_at_log_mel, log_mel, mel_filterbank
+from earwitness.levelling import levelled
+from earwitness.runtime.spectrogram import (
+    efficient_at_log_mel,
+    levelled_efficient_at_log_mel,
+    log_mel,
+    mel_filterbank,
+)
 
 
 def recording(seconds: float, seed: int, level: float) -> np.ndarray:
@@ -48,3 +54,11 @@ def test_efficient_at_log_mel_is_that_of_torch(samples: int, level: float) -> No
 
 def test_silence_is_the_floor() -> None:
     assert np.allclose(log_mel(np.zeros(1600, np.float32)), -100.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", [1e-7, 1e-3, 0.7, 40.0])
+def test_levelled_log_mel_is_that_of_torch(level: float) -> None:
+    sound = recording(2.0, 3, level)
+    waveforms, lengths = torch.from_numpy(sound)[None], torch.tensor([len(sound)])
+    wanted = features.efficient_at_log_mel(levelled(waveforms, lengths), lengths)[0].numpy()
+    assert np.allclose(levelled_efficient_at_log_mel(sound), wanted, atol=1e-4)

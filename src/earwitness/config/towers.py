@@ -63,6 +63,7 @@ class MobileNetConfig(Tower):
     dropout: float | None = Field(None, ge=0, lt=1)  # None: 0.2
     sample_rate: Literal[16_000, 32_000] = 16_000
     tags: list[str] = Field([])  # none: AudioSet's 527
+    level: bool = False  # set every clip to the same peak; as published: not
 
     @model_validator(mode="after")
     def _one_origin(self) -> MobileNetConfig:

@@ -27,6 +27,7 @@ from earwitness.encoders.inverted_residual import (
     multiple_of_eight,
 )
 from earwitness.features import efficient_at_frame_counts, efficient_at_log_mel, full_lengths
+from earwitness.levelling import levelled
 from earwitness.weights.copying import CheckpointError, copy_weights
 
 WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)  # the published ones are among them
@@ -115,11 +116,10 @@ class MobileNetEncoder(Freezable):
     """Waveforms [B, S] -> Embeds [B, ceil(F / 32), dim] and AudioSet tags, F frames of 10 ms.
 
     width, expansion: see MobileNet. sample_rate: 32,000 Hz as published, or 16,000, at which a published
-    network hears nothing above 8 kHz. tags: names of the classes (default: AudioSet's 527). Batch norms in
-    training count padded frames as silence of average loudness.
+    network hears nothing above 8 kHz. tags: names of the classes (default: AudioSet's 527). level: set every
+    clip to the same peak (levelling.py); ours, the authors do not. Batch norms in training count
+    padded frames as silence of average loudness.
     """
-
-    front_end = "efficient_at_log_mel"  # the function of features.py and runtime/spectrogram.py
 
     def __init__(
         self,
@@ -128,10 +128,12 @@ class MobileNetEncoder(Freezable):
         expansion: float = 1.0,
         sample_rate: int = 16_000,
         tags: Sequence[str] = (),
+        level: bool = False,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.tag_names, self.sample_rate = list(tags or audioset_classes()), sample_rate
+        self.level = level
         self.network = MobileNet(
             width=width, classes=len(self.tag_names), expansion=expansion, dropout=dropout
         )
@@ -141,11 +143,18 @@ class MobileNetEncoder(Freezable):
         """waveforms: [B, S] in [-1, 1] at `sample_rate`. lengths: [B] real samples (default: all)."""
         return self.encode_log_mel(*self.hear(waveforms, lengths))
 
+    @property
+    def front_end(self) -> str:
+        """Its name in runtime/spectrogram.py."""
+        return "levelled_efficient_at_log_mel" if self.level else "efficient_at_log_mel"
+
     def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The front end alone, for loaders: waveforms [B, S] -> log-mel [B, 128, F], frames [B]."""
         if lengths is None:
             lengths = full_lengths(waveforms)
         lengths = lengths.to(waveforms.device)
+        if self.level:
+            waveforms = levelled(waveforms, lengths)
         log_mel = efficient_at_log_mel(waveforms, lengths, self.sample_rate)
         return log_mel, efficient_at_frame_counts(lengths, self.sample_rate)
 
@@ -195,7 +204,7 @@ def sizes_of(state: State) -> dict[str, float]:
 
 
 def load_mobilenet(
-    path_or_name: str | Path, *, sample_rate: int = 16_000, tags: Sequence[str] = ()
+    path_or_name: str | Path, *, sample_rate: int = 16_000, tags: Sequence[str] = (), level: bool = False
 ) -> MobileNetEncoder:
     """A MobileNetEncoder with published weights (`mn04_as_mAP_432.pt`), in evaluation mode.
 
@@ -211,6 +220,6 @@ def load_mobilenet(
     classes = len(state["classifier.5.bias"]) if "classifier.5.bias" in state else CLASSES
     if classes != len(tags or audioset_classes()):
         raise CheckpointError(f"{file} has {classes} classes: name them in `tags`")
-    encoder = MobileNetEncoder(**sizes, sample_rate=sample_rate, tags=tags)
+    encoder = MobileNetEncoder(**sizes, sample_rate=sample_rate, tags=tags, level=level)
     copy_weights(state, encoder.network.state_dict(), file)
     return encoder.eval()

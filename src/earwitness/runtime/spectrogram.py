@@ -16,6 +16,7 @@ N_FFT = 512  # samples: 32 ms windows
 HOP = 160  # samples: 10 ms, so 100 frames a second
 N_MELS = 64
 FLOOR_POWER = 1e-10  # -100 dB
+LEVEL_PEAK, LEVEL_FLOOR = 0.7, 1e-5  # of full scale
 TOP_DB = 120.0  # dB kept below the loudest value of each clip
 
 EFFICIENT_AT_MELS, EFFICIENT_AT_HIGH = 128, 15_000.0  # bands, Hz where the highest filter ends
@@ -45,9 +46,16 @@ def efficient_at_log_mel(waveform: Array) -> Array:
     ) / EFFICIENT_AT_SCALE
 
 
+def levelled_efficient_at_log_mel(waveform: Array) -> Array:
+    """`efficient_at_log_mel` of the clip at a peak of LEVEL_PEAK, as `levelling.levelled` sets it."""
+    peak = float(np.abs(waveform).max(initial=0.0))
+    return efficient_at_log_mel(waveform * np.float32(LEVEL_PEAK / peak) if peak > LEVEL_FLOOR else waveform)
+
+
 FRONT_ENDS: dict[str, Callable[[Array], Array]] = {
     "log_mel": log_mel,
     "efficient_at_log_mel": efficient_at_log_mel,
+    "levelled_efficient_at_log_mel": levelled_efficient_at_log_mel,
 }
 """By the encoder's `front_end`: a clip's waveform [S] -> what the encoder's graph takes of it, [bands, F]."""
 
