@@ -63,7 +63,11 @@ from earwitness.weights import sources
         ("lamb", "model.decoding.guide.beta=.nan", r"guide\.beta: .*finite"),
         ("lamb", "model.encoder.lora.targets=[query]", r"encoder\.lora\.targets: there is no query"),
         ("loae", "model.prompt=<audio><caption>", "prompt has no slot <caption>; did you mean <captions>"),
-        ("mini", "model.encoder.depths=[1, 2]", r"encoder\.conv\.depths: .*at least 4"),
+        (
+            "mini",
+            "model.encoder={kind: conv, depths: [1, 2]}",
+            r"encoder\.conv\.depths: .*at least 4",
+        ),
         ("lamb", "stages.7.seed=1", "there is no such place"),
     ],
 )

@@ -231,30 +231,7 @@ def test_average_precision_by_hand():
     assert both == pytest.approx(((1 + 2 / 3) / 2 + (1 / 2 + 2 / 4) / 2) / 2)
 
 
-def test_the_embedded_default_preset_is_valid():
+def test_the_built_in_models_preset_is_valid():
     preset = load_preset("mini")
-    assert [s.name for s in preset.stages] == [
-        "tagging",
-        "language",
-        "captioning",
-        "more",
-        "rare",
-        "longer",
-        "plain",
-        "timbre",
-        "settled",
-        "hearing",
-        "telling",
-        "texture",
-        "wording",
-        "physics",
-        "naming",
-        "rewarded",
-        "unsure",
-        "sharper",
-        "choosing",
-    ]
-    teacher = preset.stages[-1].teacher
-    assert (
-        teacher == preset.stages[-2].reward.sentence_encoder and preset.model.decoding.joint_space.dim == 384
-    )
+    assert [s.name for s in preset.stages] == ["labels", "captioning", "choosing"]
+    assert preset.stages[-1].teacher and preset.model.decoding.joint_space.dim == 384
