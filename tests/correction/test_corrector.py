@@ -177,6 +177,22 @@ def test_an_answer_that_loses_a_sound_is_refused_and_recorded(caplog):
     assert kept.outcome == "corrected" and "refused (without rain, fall): 'a dog barks loudly'" in caplog.text
 
 
+def test_an_answer_in_another_order_is_refused():
+    """SmolLM2-135M made another person speak so."""
+    answers = {
+        "a woman speak while a man": "A man speaks while a woman.",
+        "a dog bark and a dog": "a dog barks",
+    }
+    correct = Corrector(
+        ScriptedModel(answers), ScriptedTokenizer(), lambda c: [0.95 * (x in answers) for x in c]
+    )
+    swapped, kept = correct(list(answers))
+    assert (swapped.outcome, swapped.reason) == (
+        "refused",
+        "in another order",
+    ) and kept.outcome == "corrected"
+
+
 def test_an_answer_that_the_detector_finds_no_better_is_refused():
     for after, outcome in ((0.95, "refused"), (0.97, "refused"), (0.94, "corrected")):
         correct = Corrector(

@@ -65,7 +65,7 @@ class Corrector:
     """Rewrites captions whose error probability is above the threshold; no answer may lose a sound.
 
     An answer is accepted if it is a caption (`caption_in`), keeps the content words of the original in any
-    form (`lost_words`), and has a lower error probability. Refused answers are logged at level INFO.
+    form (`lost_words`) and in their order, and has a lower error probability. Refused ones are logged (INFO).
 
     model, tokenizer: any instruction-tuned causal language model of transformers with a chat template, which
     stays frozen. error_probability: captions -> a probability each, as ErrorDetector.error_probability.
@@ -148,6 +148,8 @@ class Corrector:
             return _refused(asked._replace(answer=said), "no caption" if finished else "no end")
         if lost := lost_words(asked.original, text):
             return _refused(asked._replace(answer=said), f"without {', '.join(lost)}")
+        if _reordered(asked.original, text):
+            return _refused(asked._replace(answer=said), "in another order")
         outcome: Literal["kept", "corrected"] = "kept" if text == asked.original else "corrected"
         return asked._replace(text=text, answer=said, outcome=outcome)
 
@@ -202,6 +204,13 @@ def lost_words(original: str, answer: str) -> list[str]:
     """The content words of a caption of which the answer has no form: "barks" stands for "bark"."""
     kept = set(stems(answer))
     return [word for word in _words(original) if word not in FUNCTION_WORDS and stem(word) not in kept]
+
+
+def _reordered(original: str, answer: str) -> bool:
+    """Whether content words come in another order, as where another person speaks."""
+    order = list(dict.fromkeys(stem(word) for word in _words(original) if word not in FUNCTION_WORDS))
+    places = [stems(answer).index(word) for word in order]
+    return places != sorted(places)
 
 
 def caption_in(answer: str, original: str) -> str | None:
