@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel
@@ -78,6 +79,10 @@ class Job:
             self.state = state or self.state
             self.news.notify_all()
 
+    def _has(self, number: int) -> bool:
+        """Whether there is a line of that number, or will be none."""
+        return len(self.lines) > number or self.finished
+
     async def events(self, first: int) -> AsyncIterator[str]:
         """Server-sent events: the lines from number `first` on, to the last."""
         while True:
@@ -88,7 +93,7 @@ class Job:
                 return
             try:
                 async with asyncio.timeout(PULSE), self.news:
-                    await self.news.wait_for(lambda first=first: len(self.lines) > first or self.finished)
+                    await self.news.wait_for(partial(self._has, first))
             except TimeoutError:
                 yield ": still at work\n\n"
 

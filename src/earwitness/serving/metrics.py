@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 
@@ -17,7 +19,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, processor time, open files of the server's process
-        at = {"namespace": "earwitness", "registry": self.registry}
+        at: dict[str, Any] = {"namespace": "earwitness", "registry": self.registry}
         self.requests = Counter("requests", "Answers.", ["route", "status"], **at)
         self.request_seconds = Histogram(
             "request_seconds",

@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Recording:
         """Whether it is, as soon as that is known."""
         most = round(seconds * self.sample_rate)
         with self._news:
-            self._news.wait_for(lambda: self._samples > most or self._complete or self._error)
+            self._news.wait_for(partial(self._known, most))
             self._check(self._samples > most)
             return self._samples > most
 
@@ -86,13 +87,17 @@ class Recording:
         at, most = 0, round(READ_SECONDS * self.sample_rate)
         while True:
             with self._news:
-                self._news.wait_for(lambda at=at: self._samples > at or self._complete or self._error)
+                self._news.wait_for(partial(self._known, at))
                 self._check(self._samples > at)
                 if self._samples == at:
                     return
                 block = self._read(at, min(self._samples - at, most))
             at += len(block)
             yield block
+
+    def _known(self, samples: int) -> bool:
+        """Whether there are more samples than these, or will be no more."""
+        return self._samples > samples or self._complete or self._error is not None
 
     def _check(self, more: bool) -> None:
         """Raises the error, unless there is `more` to read before it."""
