@@ -35,7 +35,7 @@ from earwitness.media.reading import load_audio
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import Scene
-from earwitness.scenes.mixdown import render_waveform
+from earwitness.scenes.render import render_waveform
 from earwitness.training.inputs.scene_data import SceneCollator, SceneSource
 from earwitness.training.tag_metrics import mean_average_precision
 
@@ -117,7 +117,7 @@ def evaluate(
     model, source: SceneSource, count: int, embed: Embed | None, *, as_files: bool = False, **decoding
 ) -> dict[str, float]:
     composer = source.composer(validation=True)
-    collate = SceneCollator(composer, None, masks=False)
+    collate = SceneCollator(composer, model.encoder.hear, None, masks=False)
     captions, references, scores, truths = [], [], [], []
     for first in range(0, count, 32):
         indices = list(range(first, min(first + 32, count)))

@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 def composed(bank: Path, count: int, seed: int) -> list[Piece]:
     """Pieces of two events from held-out recordings of different labels, 1.5 to 7 s each."""
     from earwitness.media.reading import load_audio
-    from earwitness.scenes.bank import held_out_groups, read_manifest
+    from earwitness.scenes.recordings import held_out_groups, read_manifest
 
     recordings = read_manifest(bank)
     held_out = held_out_groups(recordings)

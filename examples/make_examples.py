@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from earwitness.media.reading import load_audio
-from earwitness.scenes.bank import held_out_groups, read_manifest
+from earwitness.scenes.recordings import held_out_groups, read_manifest
 
 RATE = 16_000  # Hz
 PEAK = 0.7  # -3 dB below full scale

@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import soundfile
+import torch
 from examples import sound
 
+from earwitness.features import log_mel
 from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import Composer
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.render import render_mel
+from earwitness.scenes.render import render_waveform
 from earwitness.scenes.tag_set import TagSet
 
 CAPTION = "A woman speaks while it rains, followed by a dog barking several times"
@@ -46,7 +48,7 @@ def draw():
         pool = recordings.subset(frozenset(), inside=False)
         settings = {"seconds": SECONDS, "human": 1.0, "augment": 0.0, "seed": 1}
         scene = Composer(recordings, pool, tag_set, [CAPTION], **settings).plan(0)
-        mel, _ = render_mel([scene], recordings, len(tag_set.names))
+        mel = log_mel(torch.from_numpy(render_waveform(scene, recordings))[None])
     figure, (plan, heard) = plt.subplots(2, 1, figsize=(6.5, 3.8), sharex=True, height_ratios=(1, 1.6))
     for placed in scene.placed:
         row = labels.index(recordings.recordings[placed.recording].label)

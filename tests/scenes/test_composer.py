@@ -3,13 +3,14 @@ import pytest
 import torch
 
 from earwitness.features import log_mel
-from earwitness.scenes.bank import Bank, held_out_groups, read_manifest
+from earwitness.scenes.bank import Bank
 from earwitness.scenes.caption_pool import CaptionPool
 from earwitness.scenes.composer import Channel, Composer
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.mixdown import render_waveform
-from earwitness.scenes.render import render_mel, spec_augment
+from earwitness.scenes.recordings import held_out_groups, read_manifest
+from earwitness.scenes.render import FULL_SCALE, fast_length, render, render_waveform
 from earwitness.scenes.tag_set import TagSet
+from earwitness.training.inputs.spec_augment import spec_augment
 
 CAPTIONS = ["A dog barks followed by a man speaking", "Rain falls as a bell rings", "A zeppelin deflates"]
 
@@ -41,8 +42,9 @@ def test_a_group_is_wholly_on_one_side_and_every_label_can_be_learnt(bank):
 def test_the_cache_gives_back_what_was_decoded(bank, bank_folder, tmp_path):
     first = Bank.open(bank_folder, tmp_path, workers=1)
     again = Bank.open(bank_folder, tmp_path, workers=1)
-    assert torch.equal(first.frames, again.frames) and torch.equal(first.frames, bank.frames)
-    assert (bank.length > 35).all() and int(bank.length.sum()) == len(bank.frames)
+    assert torch.equal(first.audio, again.audio) and torch.equal(first.audio, bank.audio)
+    assert (bank.length > 35).all() and int(bank.samples.sum()) == len(bank.audio)
+    assert np.array_equal(first.colour, again.colour) and torch.equal(first.level, again.level)
 
 
 def test_silence_at_the_ends_is_cut(bank):
@@ -55,7 +57,7 @@ def test_a_folder_without_manifest_is_named(tmp_path):
         read_manifest(tmp_path)
 
 
-def test_a_plan_hangs_on_seed_and_index_alone(bank, tag_set):
+def test_a_plan_depends_on_seed_and_index_alone(bank, tag_set):
     one, two = composer(bank, tag_set, seed=3), composer(bank, tag_set, seed=3)
     backwards = [two.plan(i) for i in reversed(range(8))][::-1]
     for i, scene in enumerate(backwards):
@@ -81,8 +83,9 @@ def test_a_caption_is_what_is_placed_in_its_order(bank, tag_set):
 def test_tags_are_on_where_their_recording_sounds(bank, tag_set):
     c = composer(bank, tag_set, human=1.0, augment=0.0)
     scenes = [c.plan(i) for i in range(6)]
-    mel, targets = render_mel(scenes, bank, len(tag_set.names))
-    assert mel.shape == (6, 64, 400) and targets.shape == (6, 25, len(tag_set.names))
+    waveforms, targets = render(scenes, bank, len(tag_set.names))
+    assert waveforms.shape == (6, 64_000) and targets.shape == (6, 25, len(tag_set.names))
+    assert render(scenes[:1], bank, len(tag_set.names), token_frames=32)[1].shape[1] == 13
     for b, scene in enumerate(scenes):
         on = {tag_set.names[t] for t in targets[b].amax(0).nonzero().flatten().tolist()}
         assert on <= {tag_set.names[t] for t in scene.tags}
@@ -92,49 +95,87 @@ def test_tags_are_on_where_their_recording_sounds(bank, tag_set):
                 assert loud.all()
 
 
-def test_the_spectrogram_agrees_with_the_waveform(bank, tag_set):
-    """Power mels add on average: the loud cells of both forms agree within a few decibels."""
-    c = composer(bank, tag_set, human=1.0, augment=0.0)
-    for i in range(4):
-        scene = c.plan(i)
-        for p in scene.placed:  # a change of speed is made differently in the two forms
-            p.rate, p.shift = 1.0, 0
-            p.timbre = np.linspace(-9, 9, 64, dtype=np.float32)
-        mel, _ = render_mel([scene], bank, len(tag_set.names))
-        wave = log_mel(torch.from_numpy(render_waveform(scene, bank))[None])[..., : mel.shape[2]]
-        a, b = mel[0] - mel.max(), wave[0] - wave.max()
-        loud = (a > -20) & (b > -40)
-        assert loud.sum() > 50
-        assert (a - b)[loud].abs().median() < 3.0
+def plain(scene):
+    """The scene with nothing between recordings and listener, each as it was recorded."""
+    scene.channel = Channel()
+    for p in scene.placed:
+        p.rate, p.shift, p.gain = 1.0, 0, 0.0
+        p.timbre = np.zeros(64, np.float32)
+    return scene
+
+
+def test_a_plain_scene_is_the_sum_of_its_recordings(bank, tag_set):
+    scene = plain(composer(bank, tag_set, human=1.0, augment=0.0).plan(0))
+    wanted = np.zeros(scene.frames * 160)
+    for p in scene.placed:
+        first = int(bank.start[p.recording]) + p.source * 160
+        sound = bank.audio[first : first + p.length * 160].numpy() / FULL_SCALE
+        sound[:480] *= np.linspace(0, 1, 480)
+        sound[-480:] *= np.linspace(1, 0, 480)
+        wanted[p.onset * 160 : p.onset * 160 + len(sound)] += sound
+    wanted *= 0.7 / np.abs(wanted).max()
+    assert np.abs(render_waveform(scene, bank) - wanted).max() < 2e-3  # noise at -90 dB
+
+
+def test_speed_moves_pitch_and_timbre_colours(bank, tag_set):
+    scene = plain(composer(bank, tag_set, human=1.0, augment=0.0).plan(0))
+    scene.placed = [p for p in scene.placed if p.length > 40][:1]
+
+    def spectrum():
+        return np.abs(np.fft.rfft(render_waveform(scene, bank)))
+
+    before = spectrum()
+    scene.placed[0].rate = 1.25
+    assert np.argmax(spectrum()) == pytest.approx(1.25 * np.argmax(before), rel=0.02)
+    scene.placed[0].rate = 1.0
+    scene.placed[0].timbre = np.where(np.arange(64) < 32, 0.0, -30.0).astype(np.float32)
+    high = spectrum()[-len(before) // 4 :].sum() / spectrum().max()
+    assert high < 0.06 * before[-len(before) // 4 :].sum() / before.max()
 
 
 def test_each_part_of_the_channel_does_what_it_says(bank, tag_set):
-    c = composer(bank, tag_set, human=1.0, augment=0.0)
-    scene = c.plan(0)
-    clean, _ = render_mel([scene], bank, len(tag_set.names))
-    scene.channel = Channel(high_cut=30, cut_slope=12)
-    cut, _ = render_mel([scene], bank, len(tag_set.names))
-    assert torch.allclose(cut[:, :30], clean[:, :30], atol=1e-3) and (cut[:, 40] <= clean[:, 40] - 100).all()
-    scene.channel = Channel(noise_db=-10)
-    noisy, _ = render_mel([scene], bank, len(tag_set.names))
-    assert noisy.amin() > clean.amin() + 10
+    scene = plain(composer(bank, tag_set, human=1.0, augment=0.0).plan(0))
+
+    def heard(wet=-25.0, **channel):
+        scene.channel = Channel(**channel)
+        for p in scene.placed:
+            p.wet = wet
+        return log_mel(torch.from_numpy(render_waveform(scene, bank))[None])[0]
+
+    def swing(mel):
+        return mel.amax(0).std()
+
+    clean = heard()
+    quiet = clean.sum(0) < clean.sum(0).quantile(0.2)
+    cut = heard(high_cut=30, cut_slope=12, noise_db=-30)
+    assert (cut[45:] < heard(noise_db=-30)[45:] - 40).float().mean() > 0.99
+    assert heard(noise_db=-10).quantile(0.1) > clean.quantile(0.1) + 15
+    tilted = heard(noise_db=-10, noise_tilt=-1.0)[:, quiet].mean(1)
+    assert tilted[50] < tilted[20] - 20
+    assert swing(heard(compression=0.5, noise_db=-20)) < 0.7 * swing(heard(noise_db=-20))
+    noisy, holes = heard(noise_db=-15), heard(noise_db=-15, holes_db=15)
+    loudest = noisy > noisy.amax(0) - 5
+    assert (holes < noisy - 10).float().mean() > 0.3 and (holes - noisy)[loudest].abs().median() < 3
+    rough = heard(noise_db=-15, grain=3.0)
+    assert rough.diff().abs().mean() > 1.02 * noisy.diff().abs().mean()
+    assert (rough - noisy).mean().abs() < 2
+    scene.channel = Channel(peak=0.05)
+    assert np.abs(render_waveform(scene, bank)).max() == pytest.approx(0.05)
+
+
+def test_a_room_goes_on_after_the_sound(bank, tag_set):
+    scene = plain(composer(bank, tag_set, human=1.0, augment=0.0).plan(0))
+    scene.placed = scene.placed[:1]
+    scene.placed[0].onset, scene.placed[0].length, scene.placed[0].wet = 0, 30, 0.0
+
+    def late():
+        return float(np.square(render_waveform(scene, bank)[16_000:32_000]).mean())
+
+    dry = late()
     scene.channel = Channel(reverb_seconds=2.0)
-    for p in scene.placed:
-        p.wet = 0.0
-    roomy, _ = render_mel([scene], bank, len(tag_set.names))
-    assert (roomy >= clean - 1e-3).all() and (roomy - clean).max() > 10
-    scene.channel = Channel(compression=0.5)
-    squeezed, _ = render_mel([scene], bank, len(tag_set.names))
-    assert squeezed.amax(1).std() < 0.6 * clean.amax(1).std()
-    roughness = lambda mel: mel.diff().abs().mean()  # noqa: E731
-    scene.channel = Channel(noise_db=-10)
-    plain, _ = render_mel([scene], bank, len(tag_set.names))
-    scene.channel = Channel(noise_db=-10, blur=1.0)
-    smooth, _ = render_mel([scene], bank, len(tag_set.names))
-    scene.channel = Channel(noise_db=-10, grain=3.0)
-    rough, _ = render_mel([scene], bank, len(tag_set.names))
-    assert roughness(smooth) < 0.7 * roughness(plain) and roughness(rough) > 1.1 * roughness(plain)
-    assert (smooth - plain).mean().abs() < 0.5 and (rough - plain).mean().abs() < 0.5
+    roomy = late()
+    scene.channel = Channel(reverb_seconds=0.3)
+    assert roomy > 100 * dry and late() < roomy / 100
 
 
 def test_a_recording_leans_towards_the_colour_of_others_of_its_label(bank, tag_set):
@@ -149,31 +190,37 @@ def test_a_recording_leans_towards_the_colour_of_others_of_its_label(bank, tag_s
 
 
 def test_rendering_is_deterministic_and_a_scene_alone_equals_a_scene_in_a_batch(bank, tag_set):
-    c = composer(bank, tag_set, augment=0.0)
+    c = composer(bank, tag_set, augment=1.0)
     scenes = [c.plan(i) for i in range(5)]
-    together, targets = render_mel(scenes, bank, len(tag_set.names))
-    for i, scene in enumerate(scenes):
-        alone, target = render_mel([scene], bank, len(tag_set.names))
-        # the inaudible noise floor is drawn per batch: compare what is above it
-        loud = together[i] > -75
-        assert torch.allclose(alone[0][loud], together[i][loud], atol=0.5)
-        assert torch.equal(target[0], targets[i])
+    together, targets = render(scenes, bank, len(tag_set.names))
+    again = composer(bank, tag_set, augment=1.0)
+    for i, waveform in enumerate(together):
+        alone, target = render([again.plan(i)], bank, len(tag_set.names))
+        assert torch.equal(alone[0], waveform) and torch.equal(target[0], targets[i])
+        assert np.array_equal(render_waveform(scenes[i], bank), waveform.numpy())
 
 
-def test_spec_augment_masks_a_bounded_part(bank, tag_set):
-    mel = torch.randn(4, 64, 300)
+def test_fast_lengths_are_the_smallest_of_their_kind():
+    smooth = {2**a * 3**b * 5**c for a in range(13) for b in range(8) for c in range(6)}
+    for size in (1, 7, 97, 640, 4_999):
+        assert fast_length(size) == min(n for n in smooth if n >= size)
+
+
+@pytest.mark.parametrize("bands", [64, 128])
+def test_spec_augment_masks_a_bounded_part(bands):
+    mel = torch.randn(4, bands, 300)
     masked = spec_augment(mel, seed=1)
     share = (masked != mel).float().mean((1, 2))
     assert (share > 0).all() and (share < 2 * 40 / 300 + 2 * 12 / 64).all()
     assert torch.equal(masked, spec_augment(mel, seed=1))
 
 
-def test_noise_waveforms_are_finite_and_set_to_level(bank, tag_set):
+def test_waveforms_are_finite_and_set_to_level(bank, tag_set):
     c = composer(bank, tag_set, augment=1.0)
     for i in range(6):
         sound = render_waveform(c.plan(i), bank)
         assert sound.dtype == np.float32 and np.isfinite(sound).all()
-        assert abs(np.abs(sound).max() - 0.7) < 1e-3
+        assert np.abs(sound).max() == pytest.approx(c.plan(i).channel.peak)
 
 
 def test_balance_brings_rare_sounds_and_an_unplayable_pool_is_refused():

@@ -5,11 +5,11 @@ import pytest
 import soundfile
 
 from earwitness.features import SAMPLE_RATE
-from earwitness.scenes.bank import Bank, credits, held_out_groups, synthetic_recordings
+from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import MADE, Composer
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.mixdown import render_waveform
-from earwitness.scenes.render import render_mel
+from earwitness.scenes.recordings import credits, held_out_groups, synthetic_recordings
+from earwitness.scenes.render import render
 from earwitness.scenes.synthesis import MAKERS, code_alone, signals, synthesise
 from earwitness.scenes.synthesis.bells import bell_stroke
 from earwitness.scenes.synthesis.nature import drop
@@ -113,7 +113,7 @@ def bank(tmp_path_factory):
 
 def test_a_bank_takes_only_labels_it_has_and_holds_none_of_them_out(bank):
     assert [r.label for r in bank.recordings if r.synthetic] == ["clock ticking"] * 5
-    assert len(bank.recordings) == 11 and int(bank.length.sum()) == len(bank.frames)
+    assert len(bank.recordings) == 11 and int(bank.samples.sum()) == len(bank.audio)
     assert not synthetic_recordings({"dog barking"}, 5)
     held = held_out_groups(bank.recordings)
     assert held == held_out_groups([r for r in bank.recordings if not r.synthetic])
@@ -129,9 +129,9 @@ def test_real_and_synthetic_recordings_share_the_scenes(bank):
     drawn = [bank.recordings[s.placed[0].recording].synthetic for s in scenes]
     assert np.mean(drawn) == pytest.approx(MADE / (MADE + 3), abs=0.08)
     made = scenes[drawn.index(True)]
-    mel, targets = render_mel([made], bank, len(tags.names))
-    assert mel.isfinite().all() and targets.any()
-    assert np.abs(render_waveform(made, bank)).max() == pytest.approx(0.7)
+    waveforms, targets = render([made], bank, len(tags.names))
+    assert targets.any()
+    assert float(waveforms.abs().max()) == pytest.approx(made.channel.peak)
 
 
 @pytest.mark.parametrize(

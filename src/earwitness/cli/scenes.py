@@ -40,10 +40,11 @@ def scenes(
     from tqdm import tqdm
 
     from earwitness.features import SAMPLE_RATE
-    from earwitness.scenes.bank import Bank, held_out_groups
+    from earwitness.scenes.bank import Bank
     from earwitness.scenes.composer import Composer
     from earwitness.scenes.lexicon import Lexicon
-    from earwitness.scenes.mixdown import render_waveform
+    from earwitness.scenes.recordings import held_out_groups
+    from earwitness.scenes.render import render_waveform
     from earwitness.scenes.tag_set import TagSet
     from earwitness.training.inputs.scene_data import read_captions
 

@@ -88,6 +88,7 @@ class ConvEncoder(Freezable):
 
     sample_rate = 16_000
     front_end = "log_mel"  # the function of features.py and runtime/spectrogram.py that `hear` calls
+    token_frames = TOKEN_FRAMES
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ MOBILENET_V3_LARGE = tuple(
 )
 STEM_WIDTH, HEAD_WIDTH = 16, 1280  # channels of the first convolution and of the classifier's hidden layer
 LAST_EXPANSION = 6  # the last 1x1 convolution widens the last block's output six times
+TOKEN_FRAMES = 32  # 320 ms of 10 ms frames: five halvings
 LOCAL_TOKENS = 5  # tags of a moment are those of the 1.6 s around it
 ABSENT = -4.0  # logit at which the tags of random weights begin: most tags are absent
 
@@ -120,6 +121,8 @@ class MobileNetEncoder(Freezable):
     clip to the same peak (levelling.py); ours, the authors do not. Batch norms in training count
     padded frames as silence of average loudness.
     """
+
+    token_frames = TOKEN_FRAMES
 
     def __init__(
         self,

@@ -1,21 +1,18 @@
-"""A bank: a folder of labelled source recordings plus manifest.csv, held in memory as mel frames.
+"""A bank: a folder of source recordings plus manifest.csv, held as one array of 16-bit samples.
 
-Beside them it may hold recordings made by formula (`synthesis/`), for training alone.
-
-Decoding eight hours once and keeping 64 half-precision decibels per
-10 ms (0.4 GB) makes a scene cost a gather and an add, so that the model and not the loader is the limit.
+The recordings are decoded once. The samples are mapped into memory from the cache (115 MB an hour), so that
+all processes share them, and can be moved to a GPU as they are. Beside the recordings a bank may hold
+synthetic ones (`synthesis/`), for training alone.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,200 +20,159 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from earwitness.features import SAMPLE_RATE, power_mel, power_to_db
+from earwitness.features import HOP, power_mel, power_to_db
 from earwitness.media.containers import MediaError
-from earwitness.media.reading import load_audio
-from earwitness.scenes.synthesis import MAKERS, SOURCE, fingerprint, synthesise
+from earwitness.scenes.recordings import (
+    Recording,
+    held_out_groups,
+    held_out_sources,
+    read_manifest,
+    synthetic_recordings,
+)
+from earwitness.scenes.synthesis import fingerprint
 
 TRIM_DB = 50.0  # silence this far below a recording's loudest frame is cut from its ends
-MAX_SECONDS = 30.0  # of one recording: a longer one would crowd the others out of memory
+FAINTEST_DB = -60.0  # a recording whose loudest frame has less mel power is silence
+FULL_SCALE = 32_767
+FORMAT = "int16, trimmed"  # part of the cache's name; a change of what is stored needs another
+COLOUR_RANGE = 12.0  # dB
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One row of manifest.csv."""
+class Decoded(NamedTuple):
+    """A recording as the bank holds it."""
 
-    path: str
-    label: str
-    hint: str
-    group: str
-    source: str
-    license: str
-
-    @property
-    def synthetic(self) -> bool:
-        return self.source == SOURCE
-
-    def waveform(self, folder: Path) -> np.ndarray:
-        """float32 [samples] at 16 kHz, at most MAX_SECONDS. Errors: MediaError."""
-        if self.synthetic:
-            return synthesise(self.label, int(self.path.rpartition("/")[2]))
-        return load_audio(folder / self.path, SAMPLE_RATE, end=MAX_SECONDS).waveform
+    samples: np.ndarray  # int16
+    level: float  # dB re full scale, of the louder half of its frames of 10 ms
+    colour: np.ndarray  # [64], dB
 
 
-def read_manifest(folder: Path) -> list[Recording]:
-    """Rows of FOLDER/manifest.csv that may be redistributed. Columns: path, label, group are required."""
-    file = folder / "manifest.csv"
-    if not file.is_file():
-        raise ValueError(f"{folder} is no bank: it has no manifest.csv (columns path, label, group)")
-    with file.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    missing = {"path", "label", "group"} - set(rows[0] if rows else {})
-    if missing:
-        raise ValueError(f"{file} lacks the columns {sorted(missing)}")
-    return [
-        Recording(
-            r["path"],
-            r["label"],
-            r.get("caption_hint") or r["label"],
-            r["group"],
-            r.get("source_repo", ""),
-            r.get("license", ""),
-        )
-        for r in rows
-        if r.get("redistributable", "yes") in ("yes", "check")
-    ]
+class Bank:
+    """Recordings and their samples.
 
-
-def held_out_groups(recordings: list[Recording], share: float = 0.1) -> frozenset[str]:
-    """Groups kept for validation: of each label with at least three, `share` of them, at least one.
-
-    A group is an original recording; it is wholly in training or wholly in validation. The choice hangs
-    on a hash of the group's name alone, so it stays when the bank grows. Synthetic ones are never held out.
+    audio: int16 [samples of all] at 16 kHz, full scale 32,767. start, samples: [recordings] int64, where
+    each begins and how long it is; all are whole frames of 10 ms. length: [recordings] int64, in frames.
+    level: [recordings] float32, dB re full scale of the mean power of the louder half of the frames.
+    colour: float32 [recordings, 64], the mean spectrum of each, in dB of mel bins, smoothed, relative to its
+    own mean.
     """
-    by_label: dict[str, set[str]] = defaultdict(set)
-    for r in recordings:
-        if not r.synthetic:
-            by_label[r.label].add(r.group)
-    held: set[str] = set()
-    for groups in by_label.values():
-        if len(groups) >= 3:
-            ranked = sorted(groups, key=lambda g: hashlib.sha256(g.encode()).digest())
-            held.update(ranked[: max(1, round(share * len(groups)))])
-    # a label all of whose groups were held out through other labels gets them back
-    for groups in by_label.values():
-        if groups <= held:
-            held -= groups
-    return frozenset(held)
+
+    def __init__(self, recordings: list[Recording], audio: Tensor, table: dict[str, Tensor]) -> None:
+        self.recordings, self.audio = recordings, audio
+        self.samples, self.level = table["samples"], table["level"]
+        self.start, self.length = self.samples.cumsum(0) - self.samples, self.samples // HOP
+        self.colour = table["colour"].numpy()
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        cache: str | Path | None = None,
+        workers: int = 2,
+        synthesis: int = 0,
+        unlabelled: str | Path | None = None,
+    ) -> Bank:
+        """Decodes every recording, or maps the samples from `cache` if they were decoded before.
+
+        synthesis: how many recordings of each label that can be synthetic come in addition. unlabelled: a
+        folder of recordings without labels, which come after the others.
+        """
+        folder = Path(folder)
+        sources = [(folder, r) for r in read_manifest(folder)]
+        if unlabelled is not None:
+            other = Path(unlabelled)
+            sources += [(other, r) for r in read_manifest(other, labelled=False)]
+        cache = Path(cache or folder)
+        real = cls._read(sources, FORMAT, cache, workers)
+        labels = {r.label for r in real.recordings}
+        made = [(folder, r) for r in synthetic_recordings(labels, synthesis)]
+        return real + cls._read(made, FORMAT + fingerprint(), cache, workers) if made else real
+
+    @classmethod
+    def _read(cls, sources: list[tuple[Path, Recording]], version: str, cache: Path, workers: int) -> Bank:
+        names = "\n".join([*(r.path for _, r in sources), version])
+        file = cache / f"bank-{hashlib.sha256(names.encode()).hexdigest()[:16]}.safetensors"
+        samples = file.with_suffix(".s16")
+        if not file.is_file():
+            cache.mkdir(parents=True, exist_ok=True)
+            table = cls._decode(sources, samples, workers)
+            save_file(table, file)
+        table = load_file(file)
+        kept = [r for (_, r), ok in zip(sources, table["kept"].tolist()) if ok]
+        # copy-on-write, for torch knows no read-only memory; nothing writes to it
+        return cls(kept, torch.from_numpy(np.memmap(samples, np.int16, "c")), table)
+
+    @staticmethod
+    def _decode(sources: list[tuple[Path, Recording]], out: Path, workers: int) -> dict[str, Tensor]:
+        """Writes the samples of all to `out`, one after the other, and returns the table of them."""
+        kept, rows = [], []
+        part = out.with_name(out.name + ".part")
+        with ProcessPoolExecutor(workers) as pool, part.open("wb") as file:
+            decoded = pool.map(decode, *zip(*sources), chunksize=32)
+            settings: Any = {"total": len(sources), "unit": " recordings", "delay": 2}
+            for sound in tqdm(decoded, "Decoding the bank", **settings):
+                kept.append(sound is not None)
+                if sound is not None:
+                    file.write(sound.samples.tobytes())
+                    rows.append((len(sound.samples), sound.level, sound.colour))
+        part.replace(out)
+        if not rows:
+            raise ValueError(f"none of the {len(sources)} recordings in {sources[0][0]} can be heard")
+        samples, level, colour = zip(*rows)
+        return {
+            "samples": torch.tensor(samples),
+            "level": torch.tensor(level, dtype=torch.float32),
+            "colour": torch.from_numpy(np.stack(colour)),
+            "kept": torch.tensor(kept),
+        }
+
+    def __add__(self, other: Bank) -> Bank:
+        """The recordings of both, this one's first; their samples are copied."""
+        table = {
+            "samples": torch.cat([self.samples, other.samples]),
+            "level": torch.cat([self.level, other.level]),
+            "colour": torch.from_numpy(np.concatenate([self.colour, other.colour])),
+        }
+        return Bank(self.recordings + other.recordings, torch.cat([self.audio, other.audio]), table)
+
+    def subset(self, groups: frozenset[str], inside: bool) -> dict[str, list[int]]:
+        """label -> indices of its recordings whose group is (not) in `groups`; unlabelled ones in none."""
+        out: dict[str, list[int]] = defaultdict(list)
+        for i, r in enumerate(self.recordings):
+            if r.label and (r.group in groups) == inside:
+                out[r.label].append(i)
+        return dict(out)
+
+    def held_out(self, share: float = 0.1) -> np.ndarray:
+        """bool [recordings]: kept for validation, labelled ones by group, unlabelled ones by source."""
+        groups = held_out_groups(self.recordings, share)
+        sources = held_out_sources(self.recordings, self.samples.tolist(), share)
+        return np.array([(r.group in groups) if r.label else (r.source in sources) for r in self.recordings])
 
 
-def synthetic_recordings(labels: set[str], count: int) -> list[Recording]:
-    """`count` of each of the labels that can be made by formula."""
-    return [
-        Recording(f"synthesis/{label}/{i}", label, label, f"synthesis:{label}:{i}", SOURCE, "Apache-2.0")
-        for label in sorted(labels & set(MAKERS))
-        for i in range(count)
-    ]
-
-
-def _mel_frames(folder: Path, recording: Recording) -> np.ndarray | None:
-    """[F, 64] float16 decibels of a recording with the silence at its ends cut; None if nothing is heard."""
+def decode(folder: Path, recording: Recording) -> Decoded | None:
+    """A recording with the silence at its ends cut; None if it cannot be read or nothing is heard."""
     torch.set_num_threads(1)
     try:
         waveform = torch.from_numpy(recording.waveform(folder))
     except MediaError:
         return None
-    power = power_mel(waveform[None])[0]
+    waveform = waveform[: len(waveform) // HOP * HOP]
+    if not len(waveform):
+        return None
+    power = power_mel(waveform[None])[0, :, : len(waveform) // HOP]
     loudness = 10 * power.sum(0).clamp(min=1e-10).log10()
     heard = (loudness > loudness.max() - TRIM_DB).nonzero().flatten()
-    if loudness.max() < -60 or not len(heard):
+    if loudness.max() < FAINTEST_DB or not len(heard):
         return None
-    power = power[:, int(heard[0]) : int(heard[-1]) + 1]
-    return power_to_db(power, top_db=None).T.half().numpy()
+    first, last = int(heard[0]), int(heard[-1]) + 1
+    waveform = waveform[first * HOP : last * HOP].clamp(-1, 1)
+    by_frame = waveform.view(-1, HOP).square().mean(1).sort().values
+    level = 10 * by_frame[len(by_frame) // 2 :].mean().clamp(min=1e-12).log10()
+    colour = smooth_colour(power_to_db(power[:, first:last], top_db=None).mean(1).numpy())
+    return Decoded((waveform * FULL_SCALE).round().short().numpy(), float(level), colour)
 
 
-class Bank:
-    """Recordings and their mel frames.
-
-    frames: [sum of lengths, 64] float16 dB.  start, length: [recordings] int64, in frames.
-    level: [recordings] float32, dB of the mean power of the louder half of the frames (all bands together).
-    """
-
-    def __init__(self, folder: Path, recordings: list[Recording], tensors: dict[str, Tensor]):
-        self.folder, self.recordings = folder, recordings
-        self.frames, self.start, self.length = tensors["frames"], tensors["start"], tensors["length"]
-        self.level = tensors["level"]
-
-    @classmethod
-    def open(
-        cls, folder: str | Path, cache: str | Path | None = None, workers: int = 2, synthesis: int = 0
-    ) -> Bank:
-        """Decodes every recording, or reads the frames from `cache` if they were decoded before.
-
-        synthesis: how many recordings of each label that can be made by formula come in addition.
-        """
-        folder = Path(folder)
-        real = cls._read(folder, read_manifest(folder), "", Path(cache or folder), workers)
-        if not synthesis:
-            return real
-        made = synthetic_recordings({r.label for r in real.recordings}, synthesis)
-        return real + cls._read(folder, made, fingerprint(), Path(cache or folder), workers) if made else real
-
-    @classmethod
-    def _read(
-        cls, folder: Path, recordings: list[Recording], version: str, cache: Path, workers: int
-    ) -> Bank:
-        names = "\n".join([*(r.path for r in recordings), *([version] if version else [])])
-        file = cache / f"bank-{hashlib.sha256(names.encode()).hexdigest()[:16]}.safetensors"
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(cls._decode(folder, recordings, workers), file)
-        tensors = load_file(file)
-        kept = [r for r, ok in zip(recordings, tensors.pop("kept").tolist()) if ok]
-        return cls(folder, kept, tensors)
-
-    def __add__(self, other: Bank) -> Bank:
-        """The recordings of both, this one's first."""
-        tensors = {
-            "frames": torch.cat([self.frames, other.frames]),
-            "start": torch.cat([self.start, other.start + len(self.frames)]),
-            "length": torch.cat([self.length, other.length]),
-            "level": torch.cat([self.level, other.level]),
-        }
-        return Bank(self.folder, self.recordings + other.recordings, tensors)
-
-    @cached_property
-    def colour(self) -> np.ndarray:
-        """float32 [recordings, 64]: the mean spectrum of each, in dB, smoothed, relative to its own level."""
-        smooth = np.ones(9) / 9
-        rows = []
-        for first, count in zip(self.start.tolist(), self.length.tolist()):
-            mean = self.frames[first : first + count].float().mean(0).numpy()
-            mean = np.convolve(np.pad(mean, 4, mode="edge"), smooth, mode="valid")
-            rows.append((mean - mean.mean()).clip(-12.0, 12.0))
-        return np.stack(rows).astype(np.float32)
-
-    @staticmethod
-    def _decode(folder: Path, recordings: list[Recording], workers: int) -> dict[str, Tensor]:
-        with ProcessPoolExecutor(workers) as pool:
-            decoded = pool.map(partial(_mel_frames, folder), recordings, chunksize=32)
-            frames = list(
-                tqdm(decoded, "Decoding the bank", total=len(recordings), unit=" recordings", delay=2)
-            )
-        kept = [f for f in frames if f is not None]
-        length = torch.tensor([len(f) for f in kept])
-        level = []
-        for f in kept:
-            power = (10.0 ** (f.astype(np.float32) / 10)).sum(1)
-            level.append(10 * np.log10(np.sort(power)[len(power) // 2 :].mean()))
-        return {
-            "frames": torch.from_numpy(np.ascontiguousarray(np.concatenate(kept))),
-            "start": torch.cumsum(length, 0) - length,
-            "length": length,
-            "level": torch.tensor(level, dtype=torch.float32),
-            "kept": torch.tensor([f is not None for f in frames]),
-        }
-
-    def subset(self, groups: frozenset[str], inside: bool) -> dict[str, list[int]]:
-        """label -> indices of its recordings whose group is (not) in `groups`."""
-        out: dict[str, list[int]] = defaultdict(list)
-        for i, r in enumerate(self.recordings):
-            if (r.group in groups) == inside:
-                out[r.label].append(i)
-        return dict(out)
-
-
-def credits(recordings: Iterable[Recording]) -> list[tuple[str, str, int]]:
-    """(source, licence, recordings), most recordings first: what a model card must name."""
-    counts = Counter((r.source, r.license) for r in recordings)
-    return [(source, licence, n) for (source, licence), n in counts.most_common()]
+def smooth_colour(mean_db: Sequence[float] | np.ndarray) -> np.ndarray:
+    """dB of mel bins [64] -> the same smoothed, relative to their mean, within 12 dB."""
+    smooth = np.convolve(np.pad(mean_db, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+    return (smooth - smooth.mean()).clip(-COLOUR_RANGE, COLOUR_RANGE).astype(np.float32)

@@ -4,8 +4,8 @@ Caption first: a human caption is read by the lexicon as phases of mentions, and
 that the scene is what the caption says: order, overlap, repeats, background softer. A share of the scenes
 takes random labels and a template caption instead, which fills classes that humans never captioned.
 
-Planning (which recording, when, how loud) is numpy on one scene and hangs on (seed, index) alone;
-rendering (`render.py`) turns a batch of plans into spectrograms, or one plan into a waveform.
+Planning (which recording, when, how loud) is numpy on one scene and depends on (seed, index) alone;
+rendering (`render.py`) turns plans into waveforms.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Channel:
     cut_slope: float = 3.0  # dB per mel bin beyond the cut
     eq: np.ndarray = field(default_factory=lambda: np.zeros(N_MELS, np.float32))
     compression: float = 0.0  # share of the loudness swing that an automatic gain takes away
-    holes_db: float = 200.0  # a codec empties what is this far below the loudest band of a frame
-    blur: float = 0.0  # share by which codecs and noise suppressors smooth a spectrogram's fine grain
-    grain: float = 0.0  # dB by which others roughen it
+    holes_db: float = 200.0  # a codec empties what is this far below the loudest bin of a frame
+    grain: float = 0.0  # dB by which codecs and noise suppressors roughen a spectrogram
+    peak: float = 0.7  # of the loudest sample, of full scale
 
 
 @dataclass
@@ -253,11 +253,9 @@ class Composer:
             channel.compression = float(rng.uniform(0.1, 0.6))
         if rng.random() < 0.3:
             channel.holes_db = float(rng.uniform(30, 60))
-        texture = rng.random()
-        if texture < 0.35:
-            channel.blur = float(rng.uniform(0, 1))
-        elif texture < 0.55:
+        if rng.random() < 0.2:
             channel.grain = float(rng.uniform(0, 3))
+        channel.peak = float(10 ** (rng.uniform(-26, 0) / 20))
         return channel
 
 

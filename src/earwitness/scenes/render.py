@@ -1,205 +1,195 @@
-"""Turns planned scenes into sound: a batch of spectrograms on any device, or one waveform.
+"""Turns planned scenes into waveforms, and into what sounds when.
 
-Recordings are mixed as power mel spectrograms. Powers of independent sounds add on average, a room is an
-exponential decay per band, an equaliser a gain per band, and hiss a chi-square power per band and frame,
-so a batch of scenes is a gather, an add and a few products (times: docs/LOG.md).
+Stretches of recordings are read at their speed, those that share a timbre are filtered together, and room,
+noise, equaliser and band limits are products of spectra of the whole scene: a handful of Fourier transforms
+a scene. What a codec or an automatic gain does follows in time. Every draw comes from the scene's own seed.
 """
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 
 import numpy as np
+import soxr
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from earwitness.features import FLOOR_POWER, N_MELS
-from earwitness.scenes.bank import Bank
-from earwitness.scenes.composer import Scene
+from earwitness.features import HOP, N_FFT, N_MELS, SAMPLE_RATE, mel_filterbank
+from earwitness.scenes.bank import FULL_SCALE, Bank
+from earwitness.scenes.composer import Channel, Placed, Scene
+
+Floats = NDArray[np.float32]
 
 ACTIVE_DB = 35.0  # a recording is sounding where it is within this of its own level
-FADE = 3  # frames over which a stretch fades in and out, so that cuts do not click
+FADE = 3 * HOP  # samples over which a stretch fades in and out, so that cuts do not click
+BIN_RATIO = 1.05  # frequency ratio of neighbouring mel bins around 1 kHz
+SAME_SPEED = 0.01  # a change of speed below this is not made
+ROOM_CUTOFF = 4_000.0  # Hz above which walls reflect less
+GAIN_RANGE = 40.0  # dB below the loudest frame at which an automatic gain stops turning up
+NORMALS = 1 << 21  # random numbers that noise and rooms are cut from: 8 MB
+HOLE_DB, CODEC_HOP = 30.0, 256  # how much a codec takes away; samples between its frames
 
 
-def _stretches(scenes: list[Scene], bank: Bank) -> tuple[Tensor, ...]:
-    """Flat indices of every frame of every placed stretch: (source, destination, stretch number, fade)."""
-    source, target, number, fade = [], [], [], []
-    k = 0
-    for b, scene in enumerate(scenes):
-        for p in scene.placed:
-            steps = np.arange(p.length)
-            last = int(bank.length[p.recording]) - 1
-            source.append(
-                int(bank.start[p.recording]) + np.minimum(p.source + (steps * p.rate).astype(np.int64), last)
-            )
-            target.append(b * scene.frames + p.onset + steps)
-            number.append(np.full(p.length, k))
-            edge = np.minimum(steps, p.length - 1 - steps) + 1
-            fade.append(np.minimum(edge / FADE, 1.0).astype(np.float32) ** 2)
-            k += 1
-    join = lambda parts: torch.from_numpy(np.concatenate(parts))  # noqa: E731
-    return join(source), join(target), join(number), join(fade)
+def render_waveform(scene: Scene, bank: Bank) -> Floats:
+    """float32 [frames * 160] at 16 kHz, its loudest sample at the channel's peak."""
+    sounds = [(p, _stretch(p, bank)) for p in scene.placed]
+    return _through(scene.channel, _mixed(scene, bank, sounds), np.random.default_rng((scene.seed, 1)))
 
 
-def _shifted(frames: Tensor, shift: Tensor) -> Tensor:
-    """Moves each row of [M, 64] up by shift [M] mel bins; what comes in from outside is the edge, softer."""
-    rows = shift.nonzero().flatten()
-    bins = torch.arange(N_MELS, device=frames.device)[None] - shift[rows, None]
-    inside = bins.clamp(0, N_MELS - 1)
-    frames[rows] = frames[rows].gather(1, inside) - 1.5 * (bins - inside).abs()
-    return frames
-
-
-def _power(db: Tensor) -> Tensor:
-    return torch.exp(db * (math.log(10) / 10))
-
-
-def _decibel(power: Tensor) -> Tensor:
-    return torch.log(power.clamp(min=FLOOR_POWER)) * (10 / math.log(10))
-
-
-def _decay(power: Tensor, seconds: Tensor) -> Tensor:
-    """Reverberant tail of [B, T, 64]: y[t] = a y[t-1] + (1 - a) x[t-1], -60 dB after RT60, highs sooner."""
-    band = torch.linspace(1.3, 0.6, N_MELS, device=power.device)[None]
-    keep = torch.exp(-13.8 / (100 * seconds[:, None].clamp(min=0.02) * band))  # [B, 64]
-    tail = torch.zeros_like(power[:, 0])
-    out = torch.empty_like(power)
-    fed = power * (1 - keep)[:, None]
-    for t in range(power.shape[1]):
-        out[:, t] = tail
-        tail = torch.addcmul(fed[:, t], tail, keep)
-    return out
-
-
-def render_mel(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 16) -> tuple[Tensor, Tensor]:
-    """Scenes of equal length -> (log-mel [B, 64, T] dB, tag targets [B, ceil(T / token_frames), tags]).
+def render(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 16) -> tuple[Tensor, Tensor]:
+    """Scenes of equal length -> waveforms [B, S], tag targets [B, ceil(F / token_frames), tags].
 
     A target is 1 where a recording with that tag is sounding during at least a quarter of the token.
-    Runs on the device of `bank.frames`. Noise is drawn from each scene's own seed.
     """
-    device = bank.frames.device
-    frames = scenes[0].frames
-    source, target, number, fade = (x.to(device) for x in _stretches(scenes, bank))
-    placed = [p for s in scenes for p in s.placed]
-    column = lambda values, dtype=torch.float32: torch.tensor(values, dtype=dtype, device=device)  # noqa: E731
-    db = bank.frames[source].float()
-    shift = column([p.shift for p in placed], torch.int64)[number]
-    if bool((shift != 0).any()):
-        db = _shifted(db, shift)
-    gain = column([p.gain for p in placed])
-    response = torch.from_numpy(np.stack([p.timbre for p in placed])).to(device) + gain[:, None]
-    power = _power(db.add_(response[number])).mul_(fade[:, None])
-    dry = torch.zeros(len(scenes) * frames, N_MELS, device=device).index_add_(0, target, power)
-    mix = dry.view(len(scenes), frames, N_MELS)
-    mix = _add_reverb(mix, scenes, placed, power, target, number)
-    mel = _channel(mix, scenes)
-    sounding = power.sum(1) > 10.0 ** (
-        (gain[number] + bank.level[column([p.recording for p in placed], torch.int64)][number] - ACTIVE_DB)
-        / 10
-    )
-    targets = _targets(scenes, placed, target[sounding], number[sounding], frames, tags, token_frames)
-    return mel.transpose(1, 2), targets
+    waveforms, targets = [], []
+    for scene in scenes:
+        sounds = [(p, _stretch(p, bank)) for p in scene.placed]
+        mix = _mixed(scene, bank, sounds)
+        waveforms.append(_through(scene.channel, mix, np.random.default_rng((scene.seed, 1))))
+        targets.append(_targets(scene, bank, sounds, tags, token_frames))
+    return torch.from_numpy(np.stack(waveforms)), torch.from_numpy(np.stack(targets))
 
 
-def _swing_of_noise(power: Tensor, seed: int) -> Tensor:
-    """Decibels by which the power of noise swings: wide mel bands hold more FFT bins and swing less."""
-    generator = torch.Generator(device=power.device).manual_seed(seed)
-    swing = torch.linspace(5.0, 2.0, N_MELS, device=power.device)
-    return torch.randn(power.shape, generator=generator, device=power.device).mul_(swing)
+def _stretch(p: Placed, bank: Bank) -> Floats:
+    """The samples of one stretch, at its speed and gain, faded at both ends: at most p.length frames."""
+    speed = p.rate * BIN_RATIO**p.shift
+    first = int(bank.start[p.recording]) + p.source * HOP
+    end = int(bank.start[p.recording] + bank.samples[p.recording])
+    wanted = p.length * HOP
+    piece = bank.audio[first : min(end, first + int(wanted * speed) + 1)].numpy().astype(np.float32)
+    if abs(speed - 1) > SAME_SPEED and len(piece):
+        piece = soxr.resample(piece, speed, 1.0, quality="MQ")
+    piece = piece[:wanted] * np.float32(10 ** (p.gain / 20) / FULL_SCALE)
+    fade = min(len(piece) // 2, FADE)
+    if fade:
+        ramp = np.linspace(0, 1, fade, dtype=np.float32)
+        piece[:fade] *= ramp
+        piece[-fade:] *= ramp[::-1]
+    return piece
 
 
-def _add_reverb(
-    mix: Tensor, scenes: list[Scene], placed: list, power: Tensor, target: Tensor, number: Tensor
-) -> Tensor:
-    rooms = [i for i, s in enumerate(scenes) if s.channel.reverb_seconds > 0]
-    if not rooms:
-        return mix
-    wetness = torch.tensor([10 ** (p.wet / 10) for p in placed], device=mix.device)[number]
-    wet = torch.zeros_like(mix).view(-1, N_MELS).index_add_(0, target, power * wetness[:, None]).view_as(mix)
-    seconds = torch.tensor([scenes[i].channel.reverb_seconds for i in rooms], device=mix.device)
-    tail = _decay(wet[rooms], seconds)  # of many echoes, so it swings as noise does
-    tail.mul_(_power(_swing_of_noise(tail, scenes[0].seed + 1)))
-    return mix.index_add(0, torch.tensor(rooms, device=mix.device), tail)
+def _mixed(scene: Scene, bank: Bank, sounds: list[tuple[Placed, Floats]]) -> Floats:
+    """All that is linear: timbres, room, noise, equaliser, band limits. float32 [frames * 160]."""
+    channel, rng = scene.channel, np.random.default_rng((scene.seed, 0))
+    size, tail = scene.frames * HOP, int(channel.reverb_seconds * SAMPLE_RATE)
+    whole = fast_length(size + tail)
+    layers = list({id(p.timbre): p for p, _ in sounds}.values())
+    number = {id(p.timbre): k for k, p in enumerate(layers)}
+    dry = np.zeros((len(layers), whole), np.float32)
+    for p, sound in sounds:
+        at = p.onset * HOP
+        sound = sound[: size - at]
+        dry[number[id(p.timbre)], at : at + len(sound)] += sound
+    timbres = _response(np.stack([p.timbre for p in layers]), whole)
+    spectra = torch.fft.rfft(torch.from_numpy(dry)) * timbres
+    mix = spectra.sum(0)
+    if tail:
+        wet = torch.tensor([10 ** (p.wet / 20) for p in layers])
+        mix += (spectra * wet[:, None]).sum(0) * _room(tail, whole, rng)
+    loudest = max(float(bank.level[p.recording]) + p.gain for p, _ in sounds)
+    mix += _noise(channel, loudest, whole, rng)
+    mix *= _response(channel_response(channel)[None], whole)[0]
+    # of a length like this torch transforms three times quicker than numpy, and numpy back than torch
+    return np.fft.irfft(mix.numpy(), whole)[:size].astype(np.float32)
 
 
-def _channel(power: Tensor, scenes: list[Scene]) -> Tensor:
-    """Noise, equaliser, band limits, codec holes and automatic gain: power [B, T, 64] -> dB [B, T, 64]."""
-    device = power.device
-    stack = lambda f: torch.tensor([f(s.channel) for s in scenes], dtype=torch.float32, device=device)  # noqa: E731
-    bins = torch.arange(N_MELS, device=device, dtype=torch.float32)
-    peak = _decibel(power.sum(2).amax(1))
-    floor = (
-        (peak + stack(lambda c: c.noise_db))[:, None]
-        - 12
-        + stack(lambda c: c.noise_tilt)[:, None] * (bins - 32)
-    )
-    hiss = _swing_of_noise(power, scenes[0].seed).add_(floor[:, None])
-    db = _decibel(power + _power(hiss))
-    eq = torch.from_numpy(np.stack([s.channel.eq for s in scenes])).to(device)
-    above = (bins[None] - stack(lambda c: c.high_cut)[:, None]).clamp(min=0)
-    below = (stack(lambda c: c.low_cut)[:, None] - bins[None]).clamp(min=0)
-    db = db + (eq - stack(lambda c: c.cut_slope)[:, None] * (above + below))[:, None]
-    loud = db.amax(2, keepdim=True)
-    db = torch.where(db < loud - stack(lambda c: c.holes_db)[:, None, None], db - 30, db)
-    swing_of_gain = loud - loud.mean(1, keepdim=True)
-    db = db - stack(lambda c: c.compression)[:, None, None] * swing_of_gain
-    return _textured(db, stack(lambda c: c.blur), stack(lambda c: c.grain), scenes[0].seed + 2)
+def fast_length(size: int) -> int:
+    """The smallest 2^a 3^b 5^c that is at least `size`: a Fourier transform of it is quick."""
+    odd = [3**b * 5**c for b in range(12) for c in range(8)]
+    return min(k << max(0, (-(-size // k) - 1).bit_length()) for k in odd if k < 2 * size)
 
 
-def _textured(db: Tensor, blur: Tensor, grain: Tensor, seed: int) -> Tensor:
-    """dB [B, T, 64], each clip smoothed over 3 x 3 cells by its share `blur` or roughened by `grain` dB."""
-    smooth, rough = blur.nonzero().flatten(), grain.nonzero().flatten()
-    if len(smooth):
-        sharp = db[smooth]
-        even = F.avg_pool2d(F.pad(sharp[:, None], (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
-        db[smooth] = torch.lerp(sharp, even, blur[smooth, None, None])
-    if len(rough):
-        generator = torch.Generator(device=db.device).manual_seed(seed)
-        noise = torch.randn((len(rough), *db.shape[1:]), generator=generator, device=db.device)
-        db[rough] += noise * grain[rough, None, None]
-    return db
+def _response(mel_db: Floats, size: int) -> Tensor:
+    """dB of the mel bins [L, 64] -> amplitudes at the bins of a Fourier transform [L, size // 2 + 1]."""
+    coarse = (torch.from_numpy(np.asarray(mel_db, np.float32)) @ _mel_to_fft() / 20).mul_(np.log(10)).exp_()
+    return F.interpolate(coarse[:, None], size // 2 + 1, mode="linear", align_corners=True)[:, 0]
+
+
+@lru_cache(maxsize=1)
+def _mel_to_fft() -> Tensor:
+    """[64, 257]: what is told of mel bins, at the bins of the spectrogram's own transform."""
+    filters = mel_filterbank()  # [257, 64]
+    filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
+    filters[0], filters[-1] = filters[1], filters[-2]  # no filter covers the ends
+    return filters.T.contiguous()
+
+
+@lru_cache(maxsize=1)
+def _normals() -> Tensor:
+    """Float32 draws that scenes take parts of: to draw them anew costs more than all else of the noise."""
+    return torch.from_numpy(np.random.default_rng(0).standard_normal(NORMALS, dtype=np.float32))
+
+
+def _drawn(count: int, rng: np.random.Generator) -> Tensor:
+    """[count] standard normal draws."""
+    if count > NORMALS // 4:  # parts of longer scenes would be too alike
+        return torch.from_numpy(rng.standard_normal(count, dtype=np.float32))
+    first = 2 * int(rng.integers((NORMALS - count) // 2))  # even, to be read as pairs
+    return _normals()[first : first + count]
+
+
+def _room(tail: int, size: int, rng: np.random.Generator) -> Tensor:
+    """Spectrum of noise of unit energy that decays by 60 dB within `tail` samples: a room of no shape."""
+    decay = torch.linspace(0, -3 * float(np.log(10)), tail).exp_()
+    impulse = _drawn(tail, rng) * decay
+    hertz = torch.linspace(0, SAMPLE_RATE / 2, size // 2 + 1)
+    walls = (1 + (hertz / ROOM_CUTOFF).square_()).rsqrt_() / impulse.square().sum().sqrt()
+    return torch.fft.rfft(impulse, size) * walls
+
+
+def _noise(channel: Channel, loudest: float, size: int, rng: np.random.Generator) -> Tensor:
+    """Spectrum of noise `noise_db` below the level of the loudest stretch, tilted."""
+    bins = size // 2 + 1
+    tilted = loudest + channel.noise_db + channel.noise_tilt * (np.arange(N_MELS) - N_MELS / 2)
+    amplitude = _response(tilted[None], size)[0] * (size / 2) ** 0.5
+    return torch.view_as_complex(_drawn(2 * bins, rng).view(bins, 2)) * amplitude
+
+
+def channel_response(channel: Channel) -> Floats:
+    """dB of each mel bin, [64]: equaliser and band limits."""
+    bins = np.arange(N_MELS, dtype=np.float32)
+    over = (bins - channel.high_cut).clip(min=0) + (channel.low_cut - bins).clip(min=0)
+    return (channel.eq - channel.cut_slope * over).astype(np.float32)
+
+
+def _through(channel: Channel, mix: Floats, rng: np.random.Generator) -> Floats:
+    """Codec and automatic gain, which change with the sound, and the level at the end."""
+    if channel.holes_db < 100 or channel.grain:
+        mix = _coded(mix, channel.holes_db, channel.grain, rng)
+    if channel.compression:
+        power = np.square(mix.reshape(-1, HOP)).mean(1)
+        loud = 10 * np.log10(power.clip(min=max(power.max(), 1e-12) * 10 ** (-GAIN_RANGE / 10)))
+        gain = 10 ** (-channel.compression * (loud - loud.mean()) / 20)
+        middles = np.arange(len(gain)) * HOP + HOP / 2
+        mix = mix * np.interp(np.arange(len(mix)), middles, gain).astype(np.float32)
+    return (mix * (channel.peak / max(float(np.abs(mix).max()), 1e-9))).astype(np.float32)
+
+
+def _coded(mix: Floats, holes_db: float, grain: float, rng: np.random.Generator) -> Floats:
+    """As codecs do at low rates: what is far below a frame's loudest bin is lost, magnitudes are coarse."""
+    window = torch.hann_window(N_FFT)
+    x = torch.stft(torch.from_numpy(mix), N_FFT, CODEC_HOP, window=window, return_complex=True)
+    power = torch.view_as_real(x).square().sum(-1)
+    lost = power < power.amax(0, keepdim=True) * 10 ** (-holes_db / 10)
+    gain_db = torch.zeros_like(power).masked_fill_(lost, -HOLE_DB)
+    if grain:
+        gain_db += grain * torch.from_numpy(rng.standard_normal(tuple(power.shape), dtype=np.float32))
+    x = x * gain_db.mul_(np.log(10) / 20).exp_()
+    return torch.istft(x, N_FFT, CODEC_HOP, window=window, length=len(mix)).numpy()
 
 
 def _targets(
-    scenes: list[Scene],
-    placed: list,
-    target: Tensor,
-    number: Tensor,
-    frames: int,
-    tags: int,
-    token_frames: int,
-) -> Tensor:
-    device = target.device
-    tokens = -(-frames // token_frames)
-    scene, frame = target // frames, target % frames
-    cell = scene * tokens + frame // token_frames
-    width = max(len(p.tags) for p in placed)
-    table = torch.tensor([list(p.tags) + [p.tags[0]] * (width - len(p.tags)) for p in placed], device=device)[
-        number
-    ]
-    counts = torch.zeros(len(scenes) * tokens * tags, device=device)
-    for k in range(width):
-        fresh = table[:, k] != table[:, 0] if k else torch.ones_like(number, dtype=torch.bool)
-        counts.index_add_(
-            0, (cell * tags + table[:, k])[fresh], torch.ones_like(cell[fresh], dtype=torch.float32)
-        )
-    return (counts.view(len(scenes), tokens, tags) >= token_frames / 4).float()
-
-
-def spec_augment(mel: Tensor, seed: int, masks: int = 2, frames: int = 40, bands: int = 12) -> Tensor:
-    """SpecAugment (Park et al. 2019) on [B, 64, T] dB: `masks` stretches of less than `frames` frames, and
-    as many of
-    less than `bands` bands, are set to the clip's mean.
-    """
-    rng = np.random.default_rng(seed)
-    out = mel.clone()
-    for i in range(len(out)):
-        mean = mel[i].mean()
-        for _ in range(masks):
-            at, width = int(rng.integers(mel.shape[2])), int(rng.integers(frames))
-            out[i, :, at : at + width] = mean
-        for _ in range(masks):
-            at, width = int(rng.integers(mel.shape[1])), int(rng.integers(bands))
-            out[i, at : at + width] = mean
-    return out
+    scene: Scene, bank: Bank, sounds: list[tuple[Placed, Floats]], tags: int, token_frames: int
+) -> Floats:
+    """[ceil(F / token_frames), tags]: 1 where a tag sounds during at least a quarter of the token."""
+    tokens = -(-scene.frames // token_frames)
+    sounding = np.zeros((tokens * token_frames, tags), bool)
+    for p, sound in sounds:
+        frames = len(sound) // HOP
+        power = np.square(sound[: frames * HOP].reshape(frames, HOP)).mean(1)
+        active = power > 10 ** ((float(bank.level[p.recording]) + p.gain - ACTIVE_DB) / 10)
+        sounding[p.onset : p.onset + frames, list(p.tags)] |= active[:, None]
+    counts = sounding.reshape(tokens, token_frames, tags).sum(1)
+    return (counts >= token_frames / 4).astype(np.float32)

@@ -15,7 +15,7 @@ from earwitness.checkpoints.folder import CARD, resolve
 from earwitness.config.preset import Preset
 from earwitness.config.start import RUN_MODEL
 from earwitness.model import AudioCaptioningModel
-from earwitness.scenes.bank import credits
+from earwitness.scenes.recordings import credits
 from earwitness.training.inputs.scene_data import SceneSource
 from earwitness.training.inputs.stage_data import ClipSource
 

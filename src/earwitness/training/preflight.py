@@ -19,7 +19,8 @@ from earwitness.config.stages import Stage
 from earwitness.data.shards import INDEX, ShardError
 from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.sentence_encoder import SentenceEncoder
-from earwitness.scenes.bank import Bank, read_manifest
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.recordings import read_manifest
 from earwitness.training.arguments import training_arguments
 from earwitness.training.beginning import started_tags, weights_file
 from earwitness.training.best import check_metric

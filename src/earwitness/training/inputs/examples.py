@@ -19,9 +19,9 @@ from earwitness.decoding.words import normalise_caption
 from earwitness.encoders.frames import IMAGE_SIZE, prepare_frames
 from earwitness.media.reading import load_audio
 from earwitness.media.video import sample_frames
-from earwitness.scenes.render import spec_augment
 from earwitness.training.inputs.clip_index import captions_of
 from earwitness.training.inputs.scene_data import CaptionEncoder
+from earwitness.training.inputs.spec_augment import spec_augment
 
 MIXED_DB = 5.0  # of two clips that sound together, the largest difference in level
 

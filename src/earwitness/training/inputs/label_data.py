@@ -26,8 +26,8 @@ from earwitness.config.errors import ConfigError
 from earwitness.decoding.words import normalise_caption
 from earwitness.media.reading import MediaError
 from earwitness.model import AudioCaptioningModel
-from earwitness.scenes.bank import Recording, held_out_groups, read_manifest
 from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.recordings import Recording, held_out_groups, read_manifest
 from earwitness.training.inputs.scene_data import CaptionEncoder, Texts, read_captions
 
 MAX_LABELS = 5  # of a caption; more are seldom heard

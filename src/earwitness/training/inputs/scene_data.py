@@ -21,13 +21,17 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from earwitness.config.data import SceneData
 from earwitness.config.errors import ConfigError
 from earwitness.decoding.words import normalise_caption
-from earwitness.scenes.bank import Bank, held_out_groups
+from earwitness.features import full_lengths
+from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import FRAME_RATE, Composer
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.render import render_mel, spec_augment
+from earwitness.scenes.recordings import held_out_groups
+from earwitness.scenes.render import render
 from earwitness.scenes.tag_set import TagSet
+from earwitness.training.inputs.spec_augment import spec_augment
 
 CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
+Hear = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # an encoder's front end
 
 MAX_CAPTION_TOKENS = 40
 VALIDATION_SEED = 999_983  # validation scenes are the same for every run and recipe
@@ -114,17 +118,23 @@ class TextCollator:
 class SceneCollator:
     """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", with `encode` also "ids", "mask"}.
 
-    lengths: shortest and longest batch in seconds, drawn by the batch's first number; None: the composer's.
+    hear: the encoder's front end, waveforms [B, S], lengths [B] -> features [B, bands, F], frames [B].
+    token_frames: of 10 ms, how long the encoder's tokens are. masks: of SpecAugment. lengths: shortest and
+    longest batch in seconds, drawn by the batch's first number; None: the composer's.
     """
 
     def __init__(
         self,
         composer: Composer,
+        hear: Hear,
         encode: CaptionEncoder | None,
+        *,
         masks: bool,
+        token_frames: int = 16,
         lengths: tuple[float, float] | None = None,
-    ):
-        self.composer, self.encode, self.masks, self.lengths = composer, encode, masks, lengths
+    ) -> None:
+        self.composer, self.hear, self.encode, self.masks = composer, hear, encode, masks
+        self.token_frames, self.lengths = token_frames, lengths
 
     def __call__(self, indices: list[int]) -> dict[str, Any]:
         frames = None
@@ -132,11 +142,12 @@ class SceneCollator:
             rng = np.random.default_rng((self.composer.seed, 1, indices[0]))
             frames = int(rng.uniform(*self.lengths) * FRAME_RATE)
         scenes = [self.composer.plan(i, frames) for i in indices]
-        mel, targets = render_mel(scenes, self.composer.bank, len(self.composer.tag_set.names))
+        tags = len(self.composer.tag_set.names)
+        waveforms, targets = render(scenes, self.composer.bank, tags, self.token_frames)
+        features, counts = self.hear(waveforms, full_lengths(waveforms))
         if self.masks:
-            mel = spec_augment(mel, scenes[0].seed)
-        counts = torch.full((len(scenes),), mel.shape[2])
-        batch: dict[str, Any] = {"sound": {"log_mel": mel, "frames": counts}, "token_tags": targets}
+            features = spec_augment(features, scenes[0].seed)
+        batch: dict[str, Any] = {"sound": {"log_mel": features, "frames": counts}, "token_tags": targets}
         if self.encode is not None:
             ids, mask = self.encode([normalise_caption(s.caption) for s in scenes])
             batch |= {"ids": ids, "mask": mask}

@@ -162,7 +162,7 @@ def stage_data(
     if isinstance(stage.data, LabelData):
         return _labels(stage, model, encode, cache)
     assert isinstance(stage.data, SceneData) and isinstance(source, SceneSource)
-    return _scenes(stage, source, None if stage.task == "tagging" else encode)
+    return _scenes(stage, source, model.encoder, None if stage.task == "tagging" else encode)
 
 
 def _texts(section: TextData, encode: CaptionEncoder) -> StageData:
@@ -186,14 +186,16 @@ def _labels(stage: Stage, model: AudioCaptioningModel, encode: CaptionEncoder, c
     )
 
 
-def _scenes(stage: Stage, source: SceneSource, encode: CaptionEncoder | None) -> StageData:
+def _scenes(stage: Stage, source: SceneSource, encoder: Any, encode: CaptionEncoder | None) -> StageData:
     section: Any = stage.data
-    composer = source.composer(validation=False, seed=stage.seed)
+    collator = partial(
+        SceneCollator, hear=encoder.hear, encode=encode, token_frames=getattr(encoder, "token_frames", 16)
+    )
     return StageData(
         Items(range(section.count)),
         Items(range(section.validation_count)),
-        SceneCollator(composer, encode, masks=True, lengths=section.lengths),
-        SceneCollator(source.composer(validation=True), encode, masks=False),
+        collator(source.composer(validation=False, seed=stage.seed), masks=True, lengths=section.lengths),
+        collator(source.composer(validation=True), masks=False),
     )
 
 
