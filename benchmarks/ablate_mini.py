@@ -23,7 +23,7 @@ from earwitness.build import build_model
 from earwitness.config.preset import Preset, load_preset
 from earwitness.training.beginning import run_tokenizer, with_tags
 from earwitness.training.inputs.stage_data import stage_data
-from earwitness.training.preflight import scene_sources
+from earwitness.training.preflight import bank_sources
 from earwitness.training.trainer import train_stage
 
 CAPTIONING = {
@@ -64,7 +64,7 @@ def variant(preset: Preset, stage: int, scenes: int, changes: dict) -> Preset:
 
 
 def train_variant(preset: Preset, run: Path, start: dict[str, torch.Tensor], seed: int):
-    sources = scene_sources(preset, run)
+    sources = bank_sources(preset, run)
     torch.manual_seed(seed)
     model = build_model(with_tags(preset, sources), run_tokenizer(preset, run))
     own = model.state_dict()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from earwitness.features import SAMPLE_RATE
 from earwitness.media.containers import MediaError
-from earwitness.scenes.bank import Recording, held_out_groups, read_manifest
 from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.recordings import Recording, held_out_groups, read_manifest
 
 SHORTEST, LONGEST = 0.2, 10.0  # s of a clip
 QUIETEST = 0.001  # peak of a recording that is used

@@ -17,7 +17,7 @@ from earwitness.config.preset import Preset, load_preset
 from earwitness.data.manifest import Manifest
 from earwitness.data.split import split_manifest
 from earwitness.training.beginning import load_starts, with_tags
-from earwitness.training.preflight import look, scene_sources
+from earwitness.training.preflight import bank_sources, look
 from earwitness.training.run import train
 
 
@@ -108,7 +108,7 @@ def test_a_bank_with_other_labels_is_refused_before_it_is_decoded(
         ):
             look(Preset.model_validate(data), tmp_path)
     data["init"], data["model"]["encoder"]["tags"] = None, ["of no use", *sorted(labels, reverse=True)]
-    sources = scene_sources(Preset.model_validate(data), tmp_path / "run")
+    sources = bank_sources(Preset.model_validate(data), tmp_path / "run")
     known = sources["tags"].tag_set
     assert all(known.names[known.of_label[label][-1]] == label or label in known.names for label in labels)
     assert {known.names[i] for label in labels for i in known.of_label[label]} >= labels

@@ -123,6 +123,7 @@ def _names_tags(model: ModelConfig) -> bool:
 
 TASK_DATA = {
     "tagging": ("scenes",),
+    "distillation": ("mixtures",),
     "language": ("text",),
     "labels": ("labels",),
     "captioning": ("scenes", "manifest"),
@@ -145,12 +146,9 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: losses.ot_alignment as released needs model.fusion.kind ot_attention"
     if bool(losses.self_critical) != bool(stage.reward):
         yield f"{where}: losses.self_critical and reward go together"
-    if bool(losses.sentence) != bool(stage.teacher):
-        yield f"{where}: losses.sentence and teacher go together"
-    if stage.teacher and stage.task != "alignment":
-        yield f"{where}: teacher needs task alignment"
     if stage.best_by in ("caption", "spider", "fense", "cider_d") and stage.task != "captioning":
         yield f"{where}: best_by: {stage.best_by} needs task captioning"
+    yield from _teacher_faults(model, stage)
     if stage.reward and stage.task not in ("labels", "captioning"):
         yield f"{where}: reward needs task labels or captioning"
     if stage.task == "labels" and "<tags>" not in model.prompt:
@@ -164,11 +162,29 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"
-    if stage.data.kind == "scenes" and getattr(model.encoder, "sample_rate", 16_000) != 16_000:
-        yield f"{where}: scenes are composed at 16 kHz; set model.encoder.sample_rate=16000"
+    if stage.data.kind in ("scenes", "mixtures") and getattr(model.encoder, "sample_rate", 16_000) != 16_000:
+        yield f"{where}: {stage.data.kind} are made at 16 kHz; set model.encoder.sample_rate=16000"
     if model.encoder.kind != "conv" and (stage.task == "tagging" or losses.tagging):
         yield f"{where}: tagging needs model.encoder.kind conv"
     if stage.task == "captioning" and not any(
         (losses.caption, losses.guided_caption, losses.retrieval_caption)
     ):
         yield f"{where}: one of losses.caption, guided_caption, retrieval_caption must have a weight"
+
+
+def _teacher_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
+    where = f"stage {stage.name}"
+    if stage.task == "distillation":
+        if stage.teacher is None:
+            yield f"{where}: task distillation needs a teacher"
+        elif not isinstance(stage.teacher, str) and stage.teacher.source is None:
+            yield f"{where}: teacher.source must name weights: random ones teach nothing"
+        if not _names_tags(model):
+            yield f"{where}: task distillation {WITH_TAGS}"
+        return
+    if bool(stage.losses.sentence) != bool(stage.teacher):
+        yield f"{where}: losses.sentence and teacher go together"
+    if stage.teacher and stage.task != "alignment":
+        yield f"{where}: teacher needs task alignment or distillation"
+    if stage.teacher and not isinstance(stage.teacher, str):
+        yield f"{where}: the teacher of task alignment is a sentence encoder's name or folder"

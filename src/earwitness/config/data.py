@@ -24,6 +24,23 @@ class SceneData(Section):
     validation_count: int = 512
 
 
+class MixtureData(Section):
+    """Random mixtures of recordings, for distillation: nobody needs to know what sounds in them.
+
+    bank: folder of labelled recordings. unlabelled: one of recordings without labels. A tenth of both is held
+    out, by group and by source. labelled: share of the draws that have labels.
+    """
+
+    kind: Literal["mixtures"]
+    bank: str
+    unlabelled: str | None = None
+    count: int = Field(ge=1)
+    lengths: tuple[float, float] = (3.2, 8.0)  # s; each batch draws its own between these
+    labelled: float = Field(0.5, ge=0, le=1)
+    validation_recordings: int = Field(160, ge=0)  # of each sort, with and without labels
+    validation_mixtures: int = Field(128, ge=0)
+
+
 class TextData(Section):
     kind: Literal["text"]
     captions: list[str]
@@ -112,4 +129,4 @@ class ManifestData(Section):
         return self
 
 
-Data = Annotated[SceneData | TextData | LabelData | ManifestData, Field(discriminator="kind")]
+Data = Annotated[SceneData | MixtureData | TextData | LabelData | ManifestData, Field(discriminator="kind")]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from earwitness.config.data import Data
 from earwitness.config.section import Section
+from earwitness.config.towers import Encoder
 
 
 class Losses(Section):
@@ -44,17 +45,36 @@ class RewardConfig(Section):
     temperature: float = Field(0.07, gt=0)
 
 
+class Imitation(Section):
+    """Weights of what an encoder learns from its teacher; 0 leaves a part out.
+
+    local: each layer learns from the teacher's input of that layer, not from that of the layers before it.
+    kl: divergence of the tags' probabilities, summed over them. logits, features, maps: squared errors of the
+    tags' logits, of the clip's mean, and of every layer's output, the last two relative to their variance.
+    """
+
+    local: bool = False
+    kl: float = Field(1.0, ge=0)
+    logits: float = Field(0.2, ge=0)
+    features: float = Field(1.0, ge=0)
+    maps: float = Field(4.0, ge=0)
+
+
 class Stage(Section):
-    """One run of the trainer. task: what is trained (the encoder's tags, the language model on text, all that
-    makes captions, the space in which they are chosen).
+    """One run of the trainer. task: what is trained (the encoder's tags, from labels or from a teacher; the
+    language model on text; all that makes captions; the space in which they are chosen).
+
+    teacher: for losses.sentence, hub name or folder of a sentence-transformers model; for task distillation,
+    an encoder section, or the file or folder of a published tagger (kind mobilenet).
     """
 
     name: str
-    task: Literal["tagging", "language", "labels", "captioning", "alignment"]
+    task: Literal["tagging", "distillation", "language", "labels", "captioning", "alignment"]
     data: Data
     losses: Losses = Losses()
     reward: RewardConfig | None = None
-    teacher: str | None = None  # hub name or folder of a sentence-transformers model, for losses.sentence
+    teacher: str | Encoder | None = None
+    imitation: Imitation = Imitation()  # of task distillation
     freeze: list[Literal["encoder", "adapter", "language_model"]] = Field([])
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(1, ge=1)

@@ -27,10 +27,11 @@ from earwitness.data.manifest import Row, write_manifest
 from earwitness.features import SAMPLE_RATE
 from earwitness.model import AudioCaptioningModel
 from earwitness.retrieval.datastore import CaptionDatastore
-from earwitness.scenes.bank import Bank, held_out_groups
+from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import FRAME_RATE, Composer, Scene
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.mixdown import render_waveform
+from earwitness.scenes.recordings import held_out_groups
+from earwitness.scenes.render import render_waveform
 from earwitness.scenes.tag_set import TagSet
 from earwitness.training.inputs.scene_data import read_captions
 

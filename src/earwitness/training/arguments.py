@@ -50,6 +50,7 @@ def training_arguments(stage: Stage, folder: Path, report_to: list[str]) -> Trai
         "dataloader_num_workers": stage.workers,
         "dataloader_drop_last": True,  # processes with a batch more than others would wait for ever
         "dataloader_persistent_workers": False,
+        "dataloader_pin_memory": not (gpu and stage.task == "distillation"),  # its mixtures are there
         "remove_unused_columns": False,
         "report_to": report_to,
         "seed": stage.seed,

@@ -17,6 +17,8 @@ SAMPLES = 4  # captions shown at each evaluation
 def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> dict[str, float]:
     """Mean of each scalar of a task over batches; for a task that knows tags, their mAP as well.
 
+    A task may have `finish`, which makes the metrics from these means.
+
     batches: this process's part, a loader; the means are over those of all processes. One with fewer batches
     than others looks at `spare` instead: where the model is in parts (FSDP), all must work for one to go on.
     """
@@ -41,6 +43,8 @@ def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> 
     count = sum(part[0].get("batches", 0.0) for part in parts)
     names = dict.fromkeys(name for part in parts for name in part[0] if name != "batches")
     metrics = {f"eval_{n}": sum(part[0].get(n, 0.0) for part in parts) / max(count, 1) for n in names}
+    if hasattr(task, "finish"):
+        metrics = task.finish(metrics)
     scores, truths = ([x for part in parts for x in part[i]] for i in (1, 2))
     if scores:
         metrics["eval_map"] = mean_average_precision(torch.cat(scores), torch.cat(truths))

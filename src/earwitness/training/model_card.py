@@ -16,6 +16,7 @@ from earwitness.config.preset import Preset
 from earwitness.config.start import RUN_MODEL
 from earwitness.model import AudioCaptioningModel
 from earwitness.scenes.recordings import credits
+from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import SceneSource
 from earwitness.training.inputs.stage_data import ClipSource
 
@@ -34,7 +35,8 @@ def model_card(
 ) -> str:
     """Markdown with the hub's front matter. sources: the opened data of the stages."""
     parameters = sum(p.numel() for p in model.parameters())
-    bank = {r.path: r for s in sources if isinstance(s, SceneSource) for r in s.bank.recordings}
+    banks = [s.bank for s in sources if isinstance(s, SceneSource | MixtureSource)]
+    bank = {r.path: r for b in banks for r in b.recordings}
     recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     cards = {start.source: start_card(start.source) for start in preset.starts}
     lines = [

@@ -12,11 +12,13 @@ from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from earwitness.config.data import LabelData, ManifestData, SceneData
+from earwitness.checkpoints.folder import CONFIG
+from earwitness.config.data import LabelData, ManifestData, MixtureData, SceneData
 from earwitness.config.errors import ConfigError, did_you_mean
 from earwitness.config.preset import Preset
 from earwitness.config.stages import Stage
 from earwitness.data.shards import INDEX, ShardError
+from earwitness.encoders.checkpoints import find_weights
 from earwitness.metrics.meteor.data import MissingData
 from earwitness.metrics.sentence_encoder import SentenceEncoder
 from earwitness.scenes.bank import Bank
@@ -24,6 +26,7 @@ from earwitness.scenes.recordings import read_manifest
 from earwitness.training.arguments import training_arguments
 from earwitness.training.beginning import started_tags, weights_file
 from earwitness.training.best import check_metric
+from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import SceneSource, read_captions
 from earwitness.training.inputs.stage_data import ClipSource, stage_steps
 from earwitness.training.tower_check import check_towers
@@ -62,13 +65,15 @@ def look(preset: Preset, out: Path, processes: int = 1) -> dict[str, Any]:
         check_metric(stage)
         if stage.reward:
             _sentence_encoder(stage.reward.sentence_encoder, f"stages.{number}.reward.sentence_encoder")
-        if stage.teacher and preset.model.decoding.joint_space:
+        if isinstance(stage.teacher, str) and stage.task == "alignment" and preset.model.decoding.joint_space:
             width = _sentence_encoder(stage.teacher, f"stages.{number}.teacher")(["a"]).shape[1]
             if width != preset.model.decoding.joint_space.dim:
                 raise ConfigError(
                     f"stages.{number}.teacher: its vectors are {width} wide, "
                     "model.decoding.joint_space.dim is not"
                 )
+        if stage.teacher and stage.task == "distillation":
+            _check_teacher(stage.teacher, f"stages.{number}.teacher")
         for place in ("captions", "validation_captions"):
             read_captions(getattr(stage.data, place, []))
     try:
@@ -79,10 +84,21 @@ def look(preset: Preset, out: Path, processes: int = 1) -> dict[str, Any]:
         }
     except ShardError as error:
         raise ConfigError(str(error)) from None
-    sources = scene_sources(preset, out) | clips
+    sources = bank_sources(preset, out) | clips
     for _, stage in chosen(preset):
         stage_steps(stage, sources.get(stage.name), processes)
     return sources
+
+
+def _check_teacher(teacher: Any, place: str) -> None:
+    """Raises ConfigError if the weights of a teacher of distillation are not to be found."""
+    source = teacher if isinstance(teacher, str) else teacher.source
+    if (Path(source) / CONFIG).is_file():
+        return
+    try:
+        find_weights(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _sentence_encoder(model: str, place: str) -> SentenceEncoder:
@@ -142,31 +158,35 @@ def _check_deepspeed(place: str, config: Any) -> None:
         )
 
 
-def scene_sources(preset: Preset, out: Path) -> dict[str, Any]:
-    """A source for each stage of scenes, those that are not to run too: banks name the encoder's tags.
+def bank_sources(preset: Preset, out: Path) -> dict[str, Any]:
+    """A source for each stage of scenes or mixtures, those that are not to run too: banks name the tags.
 
-    A bank is opened once, its frames kept beside the run folder. Raises ConfigError if it is none, or if the
-    encoder that training starts with has no tags for its labels.
+    A bank is opened once, its samples kept beside the run folder. Raises ConfigError if it is none, or if
+    the encoder that training starts with has no tags for the labels of its scenes.
     """
     banks: dict[Any, Bank] = {}
-    sources = {}
+    sources: dict[str, Any] = {}
     encoder = preset.model.encoder  # of one kind the tag head learns the labels of banks
     tags = (encoder.tags or started_tags(preset)) if encoder.kind == "conv" else []
     for number, stage in enumerate(preset.stages):
         section = stage.data
-        if not isinstance(section, SceneData):
+        if not isinstance(section, SceneData | MixtureData):
             continue
-        key = section.bank, section.synthesis
+        options = section.model_dump(include={"synthesis", "unlabelled"})
+        key = section.bank, *options.items()
         try:
-            _check_labels(section.bank, tags)
-            banks[key] = (
-                banks[key]
-                if key in banks
-                else Bank.open(section.bank, out.parent / "banks", synthesis=section.synthesis)
-            )
+            if isinstance(section, SceneData):
+                _check_labels(section.bank, tags)
+            if key not in banks:
+                banks[key] = Bank.open(section.bank, out.parent / "banks", **options)
         except ValueError as error:
-            raise ConfigError(f"stages.{number}.data.bank: {error}") from None
-        sources[stage.name] = SceneSource(section, banks[key], tags)
+            other = options.get("unlabelled")
+            name = "unlabelled" if other and other in str(error) else "bank"
+            raise ConfigError(f"stages.{number}.data.{name}: {error}") from None
+        if isinstance(section, MixtureData):
+            sources[stage.name] = MixtureSource(section, banks[key])
+        else:
+            sources[stage.name] = SceneSource(section, banks[key], tags)
     return sources
 
 
@@ -190,10 +210,12 @@ def data_files(preset: Preset) -> list[str]:
             paths = [f"{s.path.rstrip('/')}/{INDEX}" if data.streamed else s.path for s in data.train]
             names = [*paths, *(s.paraphrases for s in data.train), *data.validation]
             found |= dict.fromkeys(n for n in [*names, data.exclude] if n)
-        else:
+            continue
+        if not isinstance(data, MixtureData):
             found |= dict.fromkeys([*data.captions, *data.validation_captions])
-            banks = [data.bank] if isinstance(data, SceneData) else []
-            if isinstance(data, LabelData):
-                banks, found = data.banks, found | dict.fromkeys(data.pairs)
-            found |= {f"{bank}/manifest.csv": None for bank in banks}
+        if isinstance(data, LabelData):
+            found |= dict.fromkeys(data.pairs)
+        banks = [getattr(data, name, None) for name in ("bank", "unlabelled")]
+        banks += data.banks if isinstance(data, LabelData) else []
+        found |= {f"{bank}/manifest.csv": None for bank in banks if bank}
     return list(found)

@@ -38,6 +38,7 @@ from earwitness.training.callbacks import (
     lost_worker_named,
 )
 from earwitness.training.display import Display, to_stderr
+from earwitness.training.distillation import DistillationTask, build_teacher
 from earwitness.training.inputs.shard_data import ClipStream, KeepPlace
 from earwitness.training.inputs.stage_data import StageData
 from earwitness.training.objective import TASKS, Task, WholeTask
@@ -122,15 +123,21 @@ def _best_reached(trainer: StageTrainer, model: AudioCaptioningModel) -> dict[st
     return metrics
 
 
-def prepared_task(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
-    """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
+def _task(model: AudioCaptioningModel, stage: Stage, device: str) -> Task:
+    if stage.task == "distillation":
+        return DistillationTask(model, stage.imitation, build_teacher(model, stage))
     kind: Any = TASKS[stage.task]
     options: dict[str, Any] = {"reward": RetrievalReward.of(stage.reward, device)} if stage.reward else {}
-    if stage.teacher:
+    if isinstance(stage.teacher, str):
         options["teacher"] = SentenceEncoder(stage.teacher, device, "a stage's teacher")
     if issubclass(kind, WholeTask):
         options["confusion"] = stage.confusion
-    task = kind(model, stage.losses, **options)
+    return kind(model, stage.losses, **options)
+
+
+def prepared_task(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, device: str = "cpu") -> Task:
+    """The stage's task, with what the stage freezes and how it holds and recomputes the language model."""
+    task = _task(model, stage, device)
     task.freeze(*(getattr(model, part) for part in stage.freeze))
     for slot in {"vision", "language_model"} & towers(model.config).keys():
         section = towers(model.config)[slot]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from accelerate import PartialState
 from torch import Tensor
 
-from earwitness.config.data import LabelData, ManifestData, SceneData, TextData
+from earwitness.config.data import LabelData, ManifestData, MixtureData, SceneData, TextData
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
 from earwitness.config.stages import Stage
@@ -23,6 +23,7 @@ from earwitness.training.inputs.clip_index import ClipIndex, Needs, clip_index, 
 from earwitness.training.inputs.examples import ClipCollator, Reader
 from earwitness.training.inputs.label_data import PairCollator, TagExamples, label_pairs, tag_recordings
 from earwitness.training.inputs.manifest_data import CaptionedClips, Mixture, ValidationClips
+from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import (
     MAX_CAPTION_TOKENS,
     VALIDATION_SEED,
@@ -36,6 +37,7 @@ from earwitness.training.inputs.scene_data import (
 )
 from earwitness.training.inputs.shard_data import ClipStream
 
+Source: TypeAlias = "SceneSource | MixtureSource | ClipSource"
 MAX_CLIP_TOKENS = 64  # of a caption; Clotho's longest have 20 words
 
 
@@ -150,12 +152,12 @@ def _foreign(paths: list[str]) -> frozenset[str]:
         raise ConfigError(f"test: {error}") from None
 
 
-def stage_data(
-    stage: Stage, model: AudioCaptioningModel, source: SceneSource | ClipSource | None, cache: Path
-) -> StageData:
+def stage_data(stage: Stage, model: AudioCaptioningModel, source: Source | None, cache: Path) -> StageData:
     """source: the opened data of the stage, None for text and labels. cache: folder for predicted tags."""
     if isinstance(source, ClipSource):
         return source.data(stage, model)
+    if isinstance(source, MixtureSource):
+        return StageData(*source.parts(stage))
     encode = _encoder(model, MAX_CAPTION_TOKENS)
     if isinstance(stage.data, TextData):
         return _texts(stage.data, encode)
@@ -212,7 +214,7 @@ def stage_clips(stage: Stage, source: Any) -> int:
     Of pairs of labels and captions it is how many there are at the most.
     """
     data: Any = stage.data
-    if isinstance(data, SceneData):
+    if isinstance(data, SceneData | MixtureData):
         return data.count
     if isinstance(data, TextData):
         return round(data.epochs * len(read_captions(data.captions)))
