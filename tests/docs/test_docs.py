@@ -65,7 +65,7 @@ def test_quick_start_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, *windows, last = done.stdout.splitlines()
-    assert "woman" in first
+    assert "dog" in first
     times = [re.findall(r"(\d+\.\d) (?:to|s:)", line) for line in windows]
     assert times[0][0] == "0.0" and times[-1][1] == "20.0"
     assert [end for _, end in times[:-1]] == [start for start, _ in times[1:]]

@@ -48,7 +48,7 @@ def test_without_torch_the_extra_is_named(without_torch, exported, tiny_checkpoi
 def test_a_gpu_takes_the_built_in_model_to_torch(monkeypatch) -> None:
     monkeypatch.setattr(loading, "resolve_device", lambda device: "cuda")
     monkeypatch.setattr(loading, "_on_torch", lambda name, device, dtype: (name, device))
-    assert load_model() == (str(DEFAULT), "cuda")
+    assert load_model() == (DEFAULT, "cuda")
 
 
 def test_a_missing_module_names_its_extra() -> None:
