@@ -34,7 +34,7 @@ def test_listing_imports_no_command() -> None:
     program = (
         "import sys; from typer.testing import CliRunner; from earwitness.cli import app;"
         "told = CliRunner().invoke(app, ['--help']).output;"
-        "assert 'serve' in told and 'Captions over' in told;"
+        "assert 'serve' in told and 'Serve captions over' in told;"
         "sys.exit(sorted(m for m in sys.modules if m in ('earwitness.cli.caption', 'av', 'numpy')) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

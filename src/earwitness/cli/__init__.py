@@ -30,7 +30,7 @@ def earwitness_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Says in words what it heard: captions sounds and videos; trains and scores audio captioners.
+    """Generate English captions for audio and video; train, evaluate and serve captioners.
 
     \b
     earwitness caption dog.wav                     a caption, its tags, how sure it is
