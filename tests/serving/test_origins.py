@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 
@@ -89,7 +90,11 @@ def test_ids_of_requests_come_in_and_out_and_into_the_log(client, caplog) -> Non
     )
     answer = client.request("GET", "/nothing", headers={"x-request-id": "a b\tc"})
     assert len(answer.headers["x-request-id"]) == 32
-    lines = {record.request_id: record.getMessage() for record in caplog.records}
+    for _ in range(100):  # a line is written once its answer has been sent
+        lines = {record.request_id: record.getMessage() for record in caplog.records}
+        if answer.headers["x-request-id"] in lines:
+            break
+        time.sleep(0.05)
     assert "GET /livez 200" in lines["abc-1.2_3"]
     assert "GET /nothing 404" in lines[answer.headers["x-request-id"]]
 
