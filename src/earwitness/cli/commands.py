@@ -22,7 +22,8 @@ SUMMARIES = {
     "presets": "List the presets, or print one with its comments, which say where every value comes from.",
     "score": "Score captions against references: no Java, no network, seconds.",
     "evaluate": "Caption a split and score it.",
-    "compare": "Set finished evaluations side by side; differences from the first, with paired tests over the clips.",
+    "compare": "Set finished evaluations side by side; differences from the first, with paired tests "
+    "over the clips.",
     "study": "Reproduce a paper's tables: train each row, test it, print it beside the published figures.",
     "train": "Train a captioner.",
     "data": "Prepare published sets and folders of clips for training.",
