@@ -204,3 +204,16 @@ def test_checkpoints_hold_trained_tensors_alone(clip_recipe, tmp_path, monkeypat
         assert all("running_" in name or "num_batches" in name for name in frozen), file
     environment = json.loads((tmp_path / "out" / "environment.json").read_text())
     assert environment[0]["processes"] == 1 and "torch" in environment[0]["packages"]
+
+
+def test_a_worker_lost_while_it_hands_over_a_batch_is_named_and_other_connections_are_not():
+    from multiprocessing.connection import Pipe
+
+    from earwitness.training.callbacks import WorkerLostError, lost_worker_named
+
+    ours, theirs = Pipe()
+    theirs.close()
+    with pytest.raises(WorkerLostError, match="a process that loads data was lost"), lost_worker_named():
+        ours.recv()
+    with pytest.raises(ConnectionResetError), lost_worker_named():
+        raise ConnectionResetError("a tracker's server")

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import shutil
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
@@ -182,14 +183,21 @@ def lost_worker_named() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not (str(error).startswith("DataLoader worker (pid") or _while_fetching(error)):
             raise
         raise WorkerLostError(
             f"a process that loads data was lost ({str(error).rstrip('. ')}), as the system does when memory "
             "runs out: give the same command again, which goes on from the last whole checkpoint; if it "
             "happens again, set fewer stages.*.workers"
         ) from error
+
+
+def _while_fetching(error: BaseException) -> bool:
+    """Whether a worker was lost in the middle of handing over a batch: then its connection breaks first."""
+    if not isinstance(error, ConnectionError | EOFError):
+        return False
+    return any("/multiprocessing/" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
 
 
 def check_room(folder: Path, needed: int) -> None:
