@@ -7,13 +7,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from earwitness.runtime.mel_power import HOP, SIZE, MelPower
 from earwitness.runtime.protocol import Array
 
-SAMPLE_RATE = 16_000  # Hz
-N_FFT = 512  # samples: 32 ms windows
-HOP = 160  # samples: 10 ms, so 100 frames a second
+SAMPLE_RATE = 16_000  # Hz: windows of SIZE samples last 32 ms, and there are 100 a second
 N_MELS = 64
 FLOOR_POWER = 1e-10  # -100 dB
 LEVEL_PEAK, LEVEL_FLOOR = 0.7, 1e-5  # of full scale
@@ -31,16 +29,13 @@ def without_offset(waveform: Array) -> Array:
 
 def log_mel(waveform: Array) -> Array:
     """float32 [S] in [-1, 1] at 16 kHz -> dB mel spectrogram [64, 1 + S // 160], as `features.log_mel`."""
-    power = _mel_power(waveform, _hann_window(N_FFT), mel_filterbank())
-    db = 10.0 * np.log10(power.clip(FLOOR_POWER))
+    db = 10.0 * np.log10(_mel_power()(waveform).clip(FLOOR_POWER))
     return np.maximum(db, db.max() - TOP_DB)
 
 
 def efficient_at_log_mel(waveform: Array) -> Array:
     """float32 [S] in [-1, 1] at 16 kHz -> [128, ceil(S / 160)], as `features.efficient_at_log_mel`."""
-    hann = np.hanning(EFFICIENT_AT_WINDOW).astype(np.float32)  # symmetric
-    window = np.pad(hann, (N_FFT - EFFICIENT_AT_WINDOW) // 2)
-    power = _mel_power(waveform, window, _efficient_at_filterbank())[:, : max(1, -(-len(waveform) // HOP))]
+    power = _efficient_at_power()(waveform)[:, : max(1, -(-len(waveform) // HOP))]
     return (
         np.log(power + np.float32(EFFICIENT_AT_FLOOR)) + np.float32(EFFICIENT_AT_SHIFT)
     ) / EFFICIENT_AT_SCALE
@@ -60,20 +55,21 @@ FRONT_ENDS: dict[str, Callable[[Array], Array]] = {
 """By the encoder's `front_end`: a clip's waveform [S] -> what the encoder's graph takes of it, [bands, F]."""
 
 
-def _mel_power(waveform: Array, window: Array, filters: Array) -> Array:
-    """[S] mirrored at both ends -> power in bands [bands, 1 + S // 160]. filters: [257, bands]."""
-    half = N_FFT // 2
-    waveform = np.pad(waveform, (0, max(0, half + 1 - len(waveform))))  # a mirror needs more than it reflects
-    windows = sliding_window_view(np.pad(waveform, half, mode="reflect"), N_FFT)[::HOP]
-    spectrum = np.fft.rfft(windows * window)  # [F, 257]
-    power: Array = (np.square(spectrum.real) + np.square(spectrum.imag)) @ filters
-    return power.T.astype(np.float32, copy=False)
+@lru_cache(maxsize=1)
+def _mel_power() -> MelPower:
+    return MelPower(_hann_window(SIZE), mel_filterbank())
+
+
+@lru_cache(maxsize=1)
+def _efficient_at_power() -> MelPower:
+    hann = np.hanning(EFFICIENT_AT_WINDOW).astype(np.float32)  # symmetric
+    return MelPower(np.pad(hann, (SIZE - EFFICIENT_AT_WINDOW) // 2), _efficient_at_filterbank())
 
 
 @lru_cache(maxsize=1)
 def mel_filterbank() -> Array:
     """Triangular HTK mel filters from 0 Hz to Nyquist, not area-normalised: [257, 64], read-only."""
-    bins = np.linspace(0, SAMPLE_RATE // 2, N_FFT // 2 + 1, dtype=np.float32)
+    bins = np.linspace(0, SAMPLE_RATE // 2, SIZE // 2 + 1, dtype=np.float32)
     highest = 2595.0 * math.log10(1.0 + SAMPLE_RATE / 2 / 700.0)
     mels = np.linspace(0.0, highest, N_MELS + 2, dtype=np.float32)
     return _triangles(
@@ -84,11 +80,11 @@ def mel_filterbank() -> Array:
 @lru_cache(maxsize=1)
 def _efficient_at_filterbank() -> Array:
     """Kaldi's filters of sound at 32 kHz, up to 8 kHz, with its pre-emphasis: [257, 128]."""
-    count = np.arange(N_FFT // 2 + 1, dtype=np.float32)
-    bins = np.float32(1127.0) * np.log(1.0 + np.float32(SAMPLE_RATE / N_FFT) * count / np.float32(700.0))
+    count = np.arange(SIZE // 2 + 1, dtype=np.float32)
+    bins = np.float32(1127.0) * np.log(1.0 + np.float32(SAMPLE_RATE / SIZE) * count / np.float32(700.0))
     width = 1127.0 * math.log(1.0 + EFFICIENT_AT_HIGH / 700.0) / (EFFICIENT_AT_MELS + 1)
     feet = np.float32(width) * np.arange(EFFICIENT_AT_MELS + 2, dtype=np.float32)
-    emphasis = 1 + PREEMPHASIS**2 - 2 * PREEMPHASIS * np.cos(math.pi * count / N_FFT)
+    emphasis = 1 + PREEMPHASIS**2 - 2 * PREEMPHASIS * np.cos(math.pi * count / SIZE)
     # times 4: windows at 32 kHz have twice the samples
     return (_triangles(bins, feet) * (4 * emphasis)[:, None]).astype(np.float32)
 
