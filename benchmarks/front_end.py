@@ -29,10 +29,11 @@ from earwitness.encoders import CedEncoder
 from earwitness.encoders.ced import SIZES
 from earwitness.media.files import find_media
 from earwitness.media.reading import load_audio
+from earwitness.sample_rate import SAMPLE_RATE
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 10
-RATE = features.SAMPLE_RATE
+RATE = SAMPLE_RATE
 
 
 def plain_decode(file: Path) -> np.ndarray:

@@ -30,9 +30,10 @@ import torch
 from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.config.data import SceneData
 from earwitness.data.shard_writing import encode_opus
-from earwitness.features import HOP, SAMPLE_RATE
+from earwitness.features import HOP
 from earwitness.media.reading import load_audio
 from earwitness.metrics.sentence_encoder import SentenceEncoder
+from earwitness.sample_rate import SAMPLE_RATE
 from earwitness.scenes.bank import Bank
 from earwitness.scenes.composer import Scene
 from earwitness.scenes.render import render_waveform

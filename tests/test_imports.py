@@ -16,8 +16,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "earwitness"
 # Lowest first. A place is a folder or a module of the package; it imports from lower levels only.
 LEVELS: list[list[str]] = [
     "built_in extras".split(),
-    "assets atomic_write devices embeds lazy optimal_transport prefetch presets stemming version".split(),
-    "attention config decoding features levelling losses media".split(),
+    (
+        "assets atomic_write devices embeds lazy optimal_transport prefetch presets sample_rate stemming "
+        "version"
+    ).split(),
+    "attention config decoding features levelling losses media slots".split(),
     "adapters captions data fusion metrics progress scenes weights".split(),
     "correction encoders model tables".split(),
     ["runtime"],

@@ -22,11 +22,13 @@ from earwitness.config.checks import part_fidelity, token_order
 from earwitness.config.decoding import DecodingConfig
 from earwitness.config.errors import ConfigError
 from earwitness.config.model import ModelConfig
+from earwitness.config.sizes import SIZES
 from earwitness.config.towers import LanguageModelConfig, Tower
 from earwitness.decoding.beam_choice import MeanSpace
 from earwitness.decoding.causal import CausalLanguageModel
 from earwitness.decoding.guides import Guide
 from earwitness.decoding.joint_space import JointSpace
+from earwitness.decoding.language_model import LanguageModel
 from earwitness.decoding.order_guide import OrderGuide
 from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.released import ReleasedCausalLanguageModel, ReleasedPrompt
@@ -36,10 +38,8 @@ from earwitness.decoding.seq2seq import EncoderDecoderLanguageModel
 from earwitness.decoding.tag_guide import TagGuide
 from earwitness.decoding.token_guide import DISTANCES, TokenGuideParameters
 from earwitness.encoders.cached import CachedFrames
-from earwitness.encoders.ced import SIZES as CED_SIZES
 from earwitness.encoders.ced import CedEncoder, load_ced
 from earwitness.encoders.conv import ConvEncoder
-from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
 from earwitness.encoders.dasheng import DashengEncoder, load_dasheng
 from earwitness.encoders.frames import FrameEncoder
 from earwitness.encoders.mobilenet import MobileNetEncoder, load_mobilenet
@@ -50,6 +50,7 @@ from earwitness.fusion.joint import JointEncoder
 from earwitness.fusion.ot_attention import OtAttention
 from earwitness.fusion.qformer import QFormerFusion
 from earwitness.model import AudioCaptioningModel
+from earwitness.slots import Encoder, Fusion, TaggingEncoder, VisionTower
 from earwitness.weights import sources, tuning
 from earwitness.weights.gguf import dequantised
 
@@ -60,7 +61,6 @@ ENCODERS: dict[str, Any] = {
     "dasheng": DashengEncoder,
 }
 ENCODER_LOADERS: dict[str, Any] = {"mobilenet": load_mobilenet, "ced": load_ced, "dasheng": load_dasheng}
-ENCODER_SIZES: dict[str, dict[str, dict[str, int]]] = {"ced": CED_SIZES, "dasheng": DASHENG_SIZES}
 FUSIONS: dict[str, Any] = {
     "ot_attention": OtAttention,
     "cross_attention": CrossAttention,
@@ -100,18 +100,18 @@ def build_model(
         adapter=build_adapter(config, encoder, language_model),
         language_model=language_model,
         prompt=prompt(config.prompt),
-        retrieval_prompt=config.retrieval and prompt(config.retrieval.prompt),
+        retrieval_prompt=prompt(config.retrieval.prompt) if config.retrieval else None,
         search=build_search(config.decoding, encoder, language_model),
         config=config,
     )
 
 
-def build_encoder(config: ModelConfig) -> Any:
+def build_encoder(config: ModelConfig) -> Encoder:
     section = config.encoder
     options = section.model_dump(exclude=_TOWER_KEYS | {"size", "token_order", "fidelity"}, exclude_none=True)
     if section.kind == "ced":
         options |= {"token_order": token_order(config), "fidelity": part_fidelity(config, section)}
-    sizes = ENCODER_SIZES.get(section.kind, {}).get(getattr(section, "size", None) or "", {})
+    sizes = SIZES.get(section.kind, {}).get(getattr(section, "size", None) or "", {})
     if section.source is None:
         return tuning.prepare(ENCODERS[section.kind](**options, **sizes), section)
     options.pop("dropout", None)
@@ -122,7 +122,7 @@ def build_encoder(config: ModelConfig) -> Any:
     return tuning.prepare(encoder, section)
 
 
-def build_vision(config: ModelConfig) -> Any:
+def build_vision(config: ModelConfig) -> VisionTower | None:
     section = config.vision
     if section is None:
         return None
@@ -139,17 +139,18 @@ def build_vision(config: ModelConfig) -> Any:
     return tuning.prepare(tower, section)
 
 
-def build_fusion(config: ModelConfig, encoder: Any, vision: Any) -> nn.Module:
+def build_fusion(config: ModelConfig, encoder: Encoder, vision: VisionTower | None) -> Fusion:
     section = config.fusion
     if section is None or section.kind == "audio_only":
         return AudioOnly()
     options = section.model_dump(exclude={"kind", "fidelity"})
     if section.kind == "ot_attention":
         options["fidelity"] = part_fidelity(config, section)
-    return FUSIONS[section.kind](dim=encoder.dim, dim_visual=vision.dim, **options)
+    dim_visual = None if vision is None else vision.dim
+    return FUSIONS[section.kind](dim=encoder.dim, dim_visual=dim_visual, **options)
 
 
-def build_adapter(config: ModelConfig, encoder: Any, language_model: Any) -> nn.Module:
+def build_adapter(config: ModelConfig, encoder: Encoder, language_model: Any) -> nn.Module:
     """The adapters in order. An FFT adapter keeps the width, the others map it to the language model's."""
     alone = config.fusion is None or config.fusion.kind == "audio_only"
     bands = getattr(encoder, "tokens_per_step", 1) if alone else 1  # tokens that share a moment
@@ -175,7 +176,7 @@ def build_adapter(config: ModelConfig, encoder: Any, language_model: Any) -> nn.
     return parts[0] if len(parts) == 1 else Chain(*parts)
 
 
-def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase | None) -> Any:
+def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase | None) -> LanguageModel:
     section = config.language_model
     cls = (LANGUAGE_MODELS if config.fidelity == "paper" else RELEASED_LANGUAGE_MODELS)[section.kind]
     if section.source is not None:
@@ -193,16 +194,17 @@ def build_language_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase
     return tuning.prepare(language_model, section)
 
 
-def build_search(config: DecodingConfig, encoder: Any, language_model: Any) -> Search:
+def build_search(config: DecodingConfig, encoder: Encoder, language_model: LanguageModel) -> Search:
     """The search, with its guides in the order in which they change the scores."""
     tokenizer, size = language_model.tokenizer, language_model.vocabulary_size
+    tags = encoder.tag_names if isinstance(encoder, TaggingEncoder) else []
     guides: list[Guide] = []
     if config.guide is not None:
         guides.append(TokenGuideParameters(beta=config.guide.beta, distance=DISTANCES[config.guide.distance]))
     if config.tag_guide:
-        guides.append(TagGuide(encoder.tag_names, tokenizer, size, config.tag_guide))
+        guides.append(TagGuide(tags, tokenizer, size, config.tag_guide))
     if config.order_guide:
-        guides.append(OrderGuide([source(tag) for tag in encoder.tag_names], tokenizer, size))
+        guides.append(OrderGuide([source(tag) for tag in tags], tokenizer, size))
     space = config.joint_space
     return Search(
         guides=guides,

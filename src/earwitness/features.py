@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from earwitness.embeds import length_mask
+from earwitness.sample_rate import SAMPLE_RATE as SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz
 N_FFT = 512  # samples: 32 ms windows
 HOP = 160  # samples: 10 ms, so 100 frames per second
 N_MELS = 64

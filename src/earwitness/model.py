@@ -10,13 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from earwitness.config.checks import part_fidelity
+from earwitness.config.model import ModelConfig
 from earwitness.decoding.guides import Encoded
+from earwitness.decoding.language_model import LanguageModel
 from earwitness.decoding.packing import choose_rows
+from earwitness.decoding.prompt import Prompt
 from earwitness.decoding.search import Search
 from earwitness.decoding.tag_prompt import tag_text
 from earwitness.embeds import Embeds
 from earwitness.fusion.concat import AudioOnly
 from earwitness.levelling import without_offset
+from earwitness.slots import Encoder, Fusion, MatchingFusion, TaggingEncoder, TagTrackEncoder, VisionTower
 
 TAG_JITTER = 0.3  # standard deviation of a tag's logit in a training prompt
 Captions = Sequence[Sequence[str]]  # those retrieved for each clip, which may be none
@@ -59,19 +63,21 @@ class AudioCaptioningModel(nn.Module):
     def __init__(
         self,
         *,
-        encoder: Any,
+        encoder: Encoder,
         adapter: nn.Module,
-        language_model: Any,
-        prompt: Any,
-        vision: Any = None,
-        fusion: nn.Module | None = None,
-        retrieval_prompt: Any = None,
+        language_model: LanguageModel,
+        prompt: Prompt,
+        vision: VisionTower | None = None,
+        fusion: Fusion | MatchingFusion | None = None,
+        retrieval_prompt: Prompt | None = None,
         search: Search | None = None,
-        config: Any = None,
+        config: ModelConfig,
     ):
         super().__init__()
-        self.encoder, self.adapter, self.language_model = encoder, adapter, language_model
-        self.vision, self.fusion = vision, fusion or AudioOnly()
+        self.encoder: Encoder = encoder
+        self.adapter, self.language_model = adapter, language_model
+        self.vision: VisionTower | None = vision
+        self.fusion: Fusion | MatchingFusion = fusion or AudioOnly()
         self.prompt, self.retrieval_prompt, self.config = prompt, retrieval_prompt, config
         self.search = search or Search()
         self.guide, self.space = self.search.token_guide, self.search.space
@@ -85,7 +91,7 @@ class AudioCaptioningModel(nn.Module):
     @property
     def tag_names(self) -> list[str]:
         """Names of the encoder's tags, in the order of `Decoded.tags`; none if it has no names for them."""
-        return list(getattr(self.encoder, "tag_names", ()))
+        return list(self.encoder.tag_names) if isinstance(self.encoder, TaggingEncoder) else []
 
     def listen(self, sound: dict[str, Tensor]) -> Embeds:
         """{"waveforms" [B, S], "lengths" [B]} or {"log_mel" [B, 64, F], "frames" [B]} -> h_a [B, N_a, D].
@@ -115,10 +121,12 @@ class AudioCaptioningModel(nn.Module):
 
     def fuse(self, h_a: Embeds, h_v: Embeds | None) -> tuple[Embeds, Any]:
         """h_a, h_v -> h [B, N, D], and the match of a fusion that transports, which its loss needs too."""
-        if not hasattr(self.fusion, "match"):
-            return self.fusion(h_a, h_v), None
-        match = self.fusion.match(h_a, h_v)  # type: ignore[operator]
-        return self.fusion(h_a, h_v, match), match
+        if isinstance(self.fusion, MatchingFusion):
+            if h_v is None:
+                raise ValueError("this model's fusion needs a vision tower")
+            match = self.fusion.match(h_a, h_v)
+            return self.fusion(h_a, h_v, match), match
+        return self.fusion(h_a, h_v), None
 
     def prefixes(self, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> list[Embeds]:
         """What the caption continues, [B, P, D_llm]: the plain prompt and, given captions, the informed one.
@@ -134,9 +142,11 @@ class AudioCaptioningModel(nn.Module):
         informed = self._fill(self.retrieval_prompt, z_a, h_a, captions)
         return [plain, choose_rows([bool(own) for own in captions], informed, plain)]
 
-    def _fill(self, prompt: Any, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> Embeds:
+    def _fill(self, prompt: Prompt, z_a: Embeds, h_a: Embeds, captions: Captions | None) -> Embeds:
         tags = None
         if "<tags>" in prompt.pieces:
+            if not isinstance(self.encoder, TaggingEncoder):
+                raise ValueError("a prompt with <tags> needs an encoder with tags")
             tags = self.prompt_tags(self.encoder.tag_probabilities(h_a))
         if "<video>" not in prompt.pieces:
             return prompt.build(self.language_model, z_a, captions=captions, tags=tags)
@@ -196,8 +206,8 @@ class AudioCaptioningModel(nn.Module):
         h, _ = self.fuse(h_a, self.watch(video, h_a))  # [B, N, D]
         z_a = self.adapter(h)  # [B, N_g, D_llm]
         prefix = self.prefixes(z_a, h_a, captions)[-1]  # [B, P, D_llm]
-        tags = self.encoder.tag_probabilities(h_a) if hasattr(self.encoder, "tag_probabilities") else None
-        times = self.encoder.tag_logits(h_a).sigmoid() if hasattr(self.encoder, "tag_logits") else None
+        tags = self.encoder.tag_probabilities(h_a) if isinstance(self.encoder, TaggingEncoder) else None
+        times = self.encoder.tag_logits(h_a).sigmoid() if isinstance(self.encoder, TagTrackEncoder) else None
         encoded = Encoded(h_a, z_a, tags, times)
         texts, scores = self.search.caption(self.language_model, prefix, encoded, **decoding)
         return Decoded(texts, scores, tags)

@@ -59,7 +59,7 @@ def without_extension(path: str) -> str:
     return Path(path).with_suffix("").as_posix() if Path(path).name else path
 
 
-def file_ids(files: Sequence[str], arguments: Iterable[str | os.PathLike]) -> dict[str, str]:
+def file_ids(files: Sequence[str], arguments: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """An id for each file, unique among them: its path from the folder that all `arguments` share.
 
     arguments: files and folders in which the files were found. The extension is left out, except where two
@@ -102,7 +102,7 @@ def unspelled(text: str) -> str:
     return _SPELLED.sub(restore, text)
 
 
-def write_rows(rows: Iterable[Row], path: str | os.PathLike, *, corrected: bool = False) -> None:
+def write_rows(rows: Iterable[Row], path: str | os.PathLike[str], *, corrected: bool = False) -> None:
     """Writes a table in the format that the name ends in (FORMATS), whole or not at all.
 
     corrected: CSV and Parquet get the column UNCORRECTED. Raises ValueError for another ending.
@@ -113,7 +113,7 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike, *, corrected: bool 
         write(file, (each | _names(each, spelled) for each in rows), columns)
 
 
-def read_rows(path: str | os.PathLike) -> Iterator[Row]:
+def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """The rows of a table that `write_rows` wrote. Raises ValueError, naming the file, for anything else."""
     _, read = _format(path)
     with open(path, "rb") as file:
@@ -126,7 +126,7 @@ def read_rows(path: str | os.PathLike) -> Iterator[Row]:
             raise ValueError(f"{path} is no table of captions ({error})") from None
 
 
-def is_table(path: str | os.PathLike) -> bool:
+def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether this is a file that begins as `write_rows` writes them. Raises OSError."""
     if Path(path).suffix.lower() not in FORMATS:
         return False
@@ -145,7 +145,7 @@ def _names(each: Row, change: Callable[[str], str]) -> Row:
     return {key: change(each[key]) for key in ("id", "path") if isinstance(each.get(key), str)}
 
 
-def write_lines(objects: Iterable[Row], path: str | os.PathLike) -> None:
+def write_lines(objects: Iterable[Row], path: str | os.PathLike[str]) -> None:
     """Any objects as JSON lines, whole or not at all."""
     with atomic_write(path) as file:
         _write_jsonl(file, objects, ())
@@ -226,7 +226,7 @@ FORMATS: dict[str, tuple[Write, Read]] = {
 }
 
 
-def _format(path: str | os.PathLike) -> tuple[Write, Read]:
+def _format(path: str | os.PathLike[str]) -> tuple[Write, Read]:
     if (ending := Path(path).suffix.lower()) not in FORMATS:
         raise ValueError(f"{path}: choose a name that ends in {', '.join(FORMATS)}")
     return FORMATS[ending]

@@ -7,8 +7,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from earwitness.build import ENCODER_SIZES, build_model
-from earwitness.config.checks import WIDTHS
+from earwitness.build import build_model
 from earwitness.config.model import ModelConfig
 from earwitness.config.preset import load_preset
 
@@ -84,8 +83,3 @@ def test_parameters_of_the_published_models(preset, encoder):
         assert count(model.adapter.qformer) == pytest.approx(
             18_905_856, rel=0.15
         )  # wider keys for Dasheng-0.6B
-
-
-def test_widths_that_the_checks_know_are_those_of_the_encoders():
-    sizes = {kind: {name: s["dim"] for name, s in table.items()} for kind, table in ENCODER_SIZES.items()}
-    assert sizes == WIDTHS

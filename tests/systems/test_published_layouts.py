@@ -15,10 +15,9 @@ from torch import Tensor
 
 from earwitness.build import build_model
 from earwitness.config.preset import load_preset
-from earwitness.encoders.ced import SIZES as CED_SIZES
+from earwitness.config.sizes import SIZES as PUBLISHED_SIZES
 from earwitness.encoders.ced import CedEncoder
 from earwitness.encoders.checkpoints import convert
-from earwitness.encoders.dasheng import SIZES as DASHENG_SIZES
 from earwitness.encoders.dasheng import DashengEncoder
 from earwitness.features import N_FFT, mel_filterbank
 from earwitness.training.beginning import train_tokenizer
@@ -42,7 +41,11 @@ def test_tensors_of_the_published_files_are_those_of_the_encoder(layout: str) ->
     size = "0.6B" if "0.6B" in layout else "base"
     with torch.device("meta"):
         ced = layout.startswith("ced")
-        encoder = CedEncoder(**CED_SIZES[size]) if ced else DashengEncoder(**DASHENG_SIZES[size])
+        encoder = (
+            CedEncoder(**PUBLISHED_SIZES["ced"][size])
+            if ced
+            else DashengEncoder(**PUBLISHED_SIZES["dasheng"][size])
+        )
     found = {name: tensor.shape for name, tensor in convert(published).items()}
     assert found == {name: tensor.shape for name, tensor in encoder.state_dict().items()}
 

@@ -34,7 +34,7 @@ def merge_lora(model: AudioCaptioningModel) -> AudioCaptioningModel:
         tower = getattr(model, slot)
         for name, module in list(tower.named_modules()):
             if isinstance(module, LoraLayer):
-                module.merge(safe_merge=True)  # type: ignore[operator]
+                module.merge(safe_merge=True)
                 parent, _, child = name.rpartition(".")
                 setattr(tower.get_submodule(parent), child, module.get_base_layer())
         changed[slot] = section.model_copy(update={"tune": "full"})

@@ -39,7 +39,7 @@ def scenes(
     import soundfile
     from tqdm import tqdm
 
-    from earwitness.features import SAMPLE_RATE
+    from earwitness.sample_rate import SAMPLE_RATE
     from earwitness.scenes.bank import Bank
     from earwitness.scenes.composer import Composer
     from earwitness.scenes.lexicon import Lexicon

@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from earwitness.config.sizes import SIZES
+from earwitness.sample_rate import SAMPLE_RATE
+
 ModelConfig: TypeAlias = Any  # config/preset.py, which has these two, imports this module
 Stage: TypeAlias = Any
 
-WIDTHS: dict[str, dict[str, int]] = {  # of the published sizes
-    "ced": {"tiny": 192, "mini": 256, "small": 384, "base": 768},
-    "dasheng": {"base": 768, "0.6B": 1280, "1.2B": 1536},
-}
 TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "proj", "fc1", "fc2")  # of CED's and Dasheng's blocks
 TAGGERS = ("conv", "mobilenet", "ced")  # encoders whose tags have names
@@ -35,8 +34,9 @@ def part_fidelity(model: ModelConfig, part: object) -> Any:
 
 def known_width(model: ModelConfig) -> int | None:
     """The encoder's width, where the config alone tells it."""
-    sizes = WIDTHS.get(model.encoder.kind, {})
-    return sizes.get(getattr(model.encoder, "size", None) or "") or getattr(model.encoder, "dim", None)
+    sizes = SIZES.get(model.encoder.kind, {})
+    size = sizes.get(getattr(model.encoder, "size", None) or "")
+    return size["dim"] if size else getattr(model.encoder, "dim", None)
 
 
 def model_faults(model: ModelConfig) -> Iterator[str]:
@@ -162,8 +162,11 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
     for name in ("retrieval_caption", "distillation"):
         if getattr(losses, name) and not model.retrieval:
             yield f"{where}: losses.{name} needs model.retrieval"
-    if stage.data.kind in ("scenes", "mixtures") and getattr(model.encoder, "sample_rate", 16_000) != 16_000:
-        yield f"{where}: {stage.data.kind} are made at 16 kHz; set model.encoder.sample_rate=16000"
+    if (
+        stage.data.kind in ("scenes", "mixtures")
+        and getattr(model.encoder, "sample_rate", SAMPLE_RATE) != SAMPLE_RATE
+    ):
+        yield f"{where}: {stage.data.kind} are composed at 16 kHz; set model.encoder.sample_rate=16000"
     if model.encoder.kind != "conv" and (stage.task == "tagging" or losses.tagging):
         yield f"{where}: tagging needs model.encoder.kind conv"
     if stage.task == "captioning" and not any(

@@ -23,8 +23,9 @@ from earwitness.atomic_write import atomic_write
 from earwitness.data.manifest import Manifest, Row
 from earwitness.data.shards import INDEX, MAX_MEMBER, ROW, ShardError
 from earwitness.media.containers import MediaError
-from earwitness.media.reading import SAMPLE_RATE, load_audio
+from earwitness.media.reading import load_audio
 from earwitness.prefetch import map_ahead
+from earwitness.sample_rate import SAMPLE_RATE
 
 OPUS_BIT_RATE = 32_000  # bits/s, of mono at 16 kHz
 OPUS = {  # how libopus encodes; times and errors: docs/LOG.md

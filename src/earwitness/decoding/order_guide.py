@@ -59,7 +59,7 @@ class OrderProcessor(LogitsProcessor):
     def __init__(self, ordered: Tensor, tokens: Tensor) -> None:
         self.ordered, self.tokens = ordered, tokens
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         ordered = self.ordered.repeat_interleave(len(scores) // len(self.ordered), 0)
         scores = scores.clone()
         scores[:, self.tokens] = scores[:, self.tokens].masked_fill(~ordered[:, None], float("-inf"))

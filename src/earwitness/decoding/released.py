@@ -78,14 +78,3 @@ class ReleasedPrompt(Prompt):
             else:
                 parts.append(self._fill(piece, language_model, audio, video, {}))
         return Embeds(torch.cat([p.values for p in parts], 1), torch.cat([p.mask for p in parts], 1))
-
-
-def released_caption(text: str) -> str:
-    """Captions as WavCaps' code, which LOAE and DistillCaps took over, cleans them up.
-
-    Lower-case; the space before a mark goes, pairs of spaces become one, each mark of ( , . ! ? ; : | * " )
-    becomes a space, and pairs of spaces become one again, so that a full stop leaves a space at the end and
-    three marks in a row leave two.
-    """
-    text = re.sub(r'\s(?=[,.!?;:"](?:\s|$))', "", text.lower()).replace("  ", " ")
-    return re.sub(r'[(),.!?;:|*"]', " ", text).replace("  ", " ")

@@ -22,7 +22,7 @@ class RepetitionPenalty(LogitsProcessor):
         # tokens of the same word as token i; V, beside the vocabulary, where there are none: [V, most]
         self.kin = torch.from_numpy(repeatable_kin(tokenizer.get_vocab(), vocabulary_size))
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """input_ids: said so far, [rows, L]. scores: [rows, V]."""
         self.kin = self.kin.to(input_ids.device)
         said = self.kin[input_ids].flatten(1)  # [rows, L most]

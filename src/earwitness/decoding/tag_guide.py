@@ -64,7 +64,7 @@ class TagGuideProcessor(LogitsProcessor):
         self.change, self.kin = change, kin
         self._rows = change
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if len(self._rows) != len(scores):
             self._rows = self.change.repeat_interleave(len(scores) // len(self.change), 0)
         said = self.kin[input_ids].flatten(1)  # [rows, L n]: what is said needs no help

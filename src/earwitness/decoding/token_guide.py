@@ -78,7 +78,7 @@ class TokenGuide(LogitsProcessor):
             self.change = -(beta * distance(zbar, table))  # [B, V]
         self._rows = self.change
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         clips, vocabulary = self.change.shape
         if scores.shape[1] != vocabulary or len(scores) % clips:
             raise ValueError(

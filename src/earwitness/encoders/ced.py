@@ -13,18 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earwitness import features
+from earwitness.config import sizes
 from earwitness.embeds import Embeds
 from earwitness.encoders.audioset import CLASSES, audioset_classes
 from earwitness.encoders.checkpoints import read_published, resize_time_positions
 from earwitness.encoders.spectrogram import SpectrogramEncoder
 from earwitness.weights.copying import copy_weights
 
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"dim": 192, "depth": 12, "heads": 3},
-    "mini": {"dim": 256, "depth": 12, "heads": 4},
-    "small": {"dim": 384, "depth": 12, "heads": 6},
-    "base": {"dim": 768, "depth": 12, "heads": 12},
-}
+SIZES = sizes.SIZES["ced"]
 HUB_NAME = "mispeech/ced-{}"
 CHUNK_FRAMES = 1012  # 10.11 s
 PATCH = (16, 16)  # mel bins, frames: 4 bands, 6.25 steps a second

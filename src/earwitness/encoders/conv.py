@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from earwitness.embeds import Embeds, length_mask
 from earwitness.encoders.freezable import Freezable
 from earwitness.features import N_MELS, frame_counts, log_mel
+from earwitness.sample_rate import SAMPLE_RATE
 
 TOKEN_FRAMES = 16  # 160 ms of 10 ms frames: four halvings
 LEVEL_RANGE = 70.0  # dB kept below the clip's own loudness
@@ -86,7 +87,7 @@ class ConvEncoder(Freezable):
     frequency.
     """
 
-    sample_rate = 16_000
+    sample_rate = SAMPLE_RATE
     front_end = "log_mel"  # the function of features.py and runtime/spectrogram.py that `hear` calls
     token_frames = TOKEN_FRAMES
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from earwitness.config import sizes
 from earwitness.encoders.checkpoints import read_published
 from earwitness.encoders.spectrogram import SpectrogramEncoder
 from earwitness.weights.copying import copy_weights
 
-SIZES: dict[str, dict[str, int]] = {
-    "base": {"dim": 768, "depth": 12, "heads": 12},
-    "0.6B": {"dim": 1280, "depth": 32, "heads": 16},
-    "1.2B": {"dim": 1536, "depth": 40, "heads": 24},
-}
+SIZES = sizes.SIZES["dasheng"]
 HUB_NAME = "mispeech/dasheng-{}"
 CHUNK_FRAMES = 1008  # 10.08 s
 PATCH = (64, 4)  # all mel bins, 4 frames: 25 tokens a second

@@ -28,6 +28,7 @@ from earwitness.encoders.inverted_residual import (
 )
 from earwitness.features import efficient_at_frame_counts, efficient_at_log_mel, full_lengths
 from earwitness.levelling import levelled
+from earwitness.sample_rate import SAMPLE_RATE
 from earwitness.weights.copying import CheckpointError, copy_weights
 
 WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)  # the published ones are among them
@@ -129,7 +130,7 @@ class MobileNetEncoder(Freezable):
         *,
         width: float = 0.4,
         expansion: float = 1.0,
-        sample_rate: int = 16_000,
+        sample_rate: int = SAMPLE_RATE,
         tags: Sequence[str] = (),
         level: bool = False,
         dropout: float = 0.2,
@@ -207,7 +208,7 @@ def sizes_of(state: State) -> dict[str, float]:
 
 
 def load_mobilenet(
-    path_or_name: str | Path, *, sample_rate: int = 16_000, tags: Sequence[str] = (), level: bool = False
+    path_or_name: str | Path, *, sample_rate: int = SAMPLE_RATE, tags: Sequence[str] = (), level: bool = False
 ) -> MobileNetEncoder:
     """A MobileNetEncoder with published weights (`mn04_as_mAP_432.pt`), in evaluation mode.
 

@@ -16,6 +16,7 @@ from earwitness import features
 from earwitness.embeds import Embeds, length_mask
 from earwitness.encoders.freezable import Freezable
 from earwitness.encoders.vit import NORM_EPS, Block
+from earwitness.sample_rate import SAMPLE_RATE
 
 Choice = TypeVar("Choice")
 FrontEnd = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -126,7 +127,7 @@ class SpectrogramEncoder(Freezable):
     front_end: a key of FRONT_ENDS. token_order: a key of TOKEN_ORDERS.
     """
 
-    sample_rate = features.SAMPLE_RATE
+    sample_rate = SAMPLE_RATE
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class SpectrogramEncoder(Freezable):
     @property
     def tokens_per_second(self) -> float:
         """Real tokens a second of sound gives, in the chosen token order."""
-        return features.SAMPLE_RATE / features.HOP / self.patch[1] * self.tokens_per_step
+        return SAMPLE_RATE / features.HOP / self.patch[1] * self.tokens_per_step
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Embeds:
         """waveforms: [B, S] in [-1, 1] at 16 kHz. lengths: [B] real samples (default: all).

@@ -105,7 +105,7 @@ def log_kernel_sum(x: Tensor, y: Tensor, sigma: Tensor, x_mask: Tensor, y_mask: 
     Rows of kernels are made ROWS at a time and thrown away, so memory grows with N + M and not with N x M:
     a sum's gradient is known but for its scale as soon as the sum is, so it is gathered on the way.
     """
-    value: Tensor = _LogKernelSum.apply(x, y, sigma, x_mask, y_mask)  # type: ignore[no-untyped-call]
+    value: Tensor = _LogKernelSum.apply(x, y, sigma, x_mask, y_mask)
     return value
 
 
@@ -141,7 +141,7 @@ class _LogKernelSum(torch.autograd.Function):
         return (largest + total.log()).flatten()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         scale = upstream[:, None, None]
         return *(g if g is None else g * scale for g in ctx.gradients), None, None, None

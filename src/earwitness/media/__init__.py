@@ -25,10 +25,11 @@ __all__ = [
 if TYPE_CHECKING:
     from earwitness.media.containers import MediaError
     from earwitness.media.files import MediaInfo, find_media, is_media_path, probe
-    from earwitness.media.reading import SAMPLE_RATE, Audio, Window, load_audio, windows
+    from earwitness.media.reading import Audio, Window, load_audio, windows
     from earwitness.media.resampling import resample
     from earwitness.media.source import Source
     from earwitness.media.video import sample_frames
+    from earwitness.sample_rate import SAMPLE_RATE
 
 __getattr__, __dir__ = lazy_exports(
     __name__,

@@ -11,6 +11,7 @@ from typing import Any
 from earwitness.media.containers import MediaError, declared_duration, open_container, pictures
 from earwitness.media.pcm import array_and_rate
 from earwitness.media.source import is_array, is_live, track_of
+from earwitness.sample_rate import SAMPLE_RATE
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -42,7 +43,7 @@ def probe(source: Any) -> MediaInfo:
     if is_live(source):
         return MediaInfo(None, 1, int(source[1]), True, False, "array")
     if is_array(source):
-        array, rate = array_and_rate(source, 16_000)
+        array, rate = array_and_rate(source, SAMPLE_RATE)
         return MediaInfo(array.shape[1] / rate, len(array), rate, True, False, "array")
     with open_container(source) as container:
         moving, tracks, number = pictures(container), container.streams.audio, track_of(source)

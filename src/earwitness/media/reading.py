@@ -24,6 +24,7 @@ from earwitness.media.files import MediaInfo, find_media, is_media_path, probe
 from earwitness.media.pcm import PcmStream
 from earwitness.media.resampling import METHODS, resample, resampled
 from earwitness.media.video import sample_frames
+from earwitness.sample_rate import SAMPLE_RATE
 
 __all__ = [
     "Audio",
@@ -39,7 +40,6 @@ __all__ = [
     "windows",
 ]
 
-SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 0.01  # s: less holds no analysis frame, hence nothing to hear
 SHORTEST_TAIL = 0.1  # s: a shorter rest joins the window before it
 MAX_SECONDS = 4 * 3600.0  # load_audio's default bound: 0.9 GB at 16 kHz

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ LOWPASS_FILTER_WIDTH = 6  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # cut-off as a fraction of the lower Nyquist frequency
 MATRIX = 1 << 20  # coefficients; 44.1 to 16 kHz has 76,000, coprime rates have 10^9
 GATHERED = 1 << 16  # outputs at once: bounds the gathered taps to some 10 MB
+
+
+Waveform = TypeVar("Waveform", bound="np.ndarray | Tensor")
 
 
 class Resampler(Protocol):
@@ -46,25 +49,28 @@ def resampler_stream(from_rate: int, to_rate: int, method: str = "soxr") -> Resa
     return soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
 
 
-def resample(waveform, from_rate: int, to_rate: int, method: str = "soxr"):
+def resample(waveform: Waveform, from_rate: int, to_rate: int, method: str = "soxr") -> Waveform:
     """[..., S] at `from_rate` Hz -> float32 [..., S'] at `to_rate` Hz, S' = ceil(S * to_rate / from_rate).
 
     Takes a numpy array or a torch tensor and returns the same kind. Raises ValueError for an unknown method
     or a rate that is not positive.
     """
     _check(from_rate, to_rate, method)
-    if not isinstance(waveform, np.ndarray) and hasattr(waveform, "detach"):
+    given: Any = waveform
+    if not isinstance(given, np.ndarray) and hasattr(given, "detach"):
         import torch
 
-        array = waveform.detach().to("cpu", torch.float32).numpy()
-        return torch.from_numpy(resample(array, from_rate, to_rate, method)).to(waveform.device)
-    waveform = np.asarray(waveform, np.float32)
-    length = math.ceil(waveform.shape[-1] * to_rate / from_rate)
+        array = given.detach().to("cpu", torch.float32).numpy()
+        moved: Any = torch.from_numpy(resample(array, from_rate, to_rate, method)).to(given.device)
+        return moved
+    given = np.asarray(given, np.float32)
+    length = math.ceil(given.shape[-1] * to_rate / from_rate)
     rows = [
         _exactly(resampler_stream(from_rate, to_rate, method).resample_chunk(row, last=True), length)
-        for row in waveform.reshape(math.prod(waveform.shape[:-1]), waveform.shape[-1])
+        for row in given.reshape(math.prod(given.shape[:-1]), given.shape[-1])
     ]
-    return np.stack(rows).reshape(*waveform.shape[:-1], length) if rows else waveform[..., :length]
+    found: Any = np.stack(rows).reshape(*given.shape[:-1], length) if rows else given[..., :length]
+    return found
 
 
 def resampled(

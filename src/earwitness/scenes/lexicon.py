@@ -9,10 +9,10 @@ concept covers is refused (None): a scene must not promise a sound that is not i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -57,7 +57,6 @@ class Concept:
     kind: str = "event"
     count: int = 1
     shift: int = 0
-    alternatives: tuple[tuple[re.Pattern[str], ...], ...] = field(default=(), repr=False)
 
 
 def _part(text: str) -> re.Pattern[str]:
@@ -69,7 +68,7 @@ def _part(text: str) -> re.Pattern[str]:
 class Lexicon:
     """The concepts, and the reading of captions by them."""
 
-    def __init__(self, concepts: dict[str, dict]):
+    def __init__(self, concepts: dict[str, dict[str, Any]]):
         self.concepts: dict[str, Concept] = {}
         rules = []
         for order, (name, entry) in enumerate(concepts.items()):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from earwitness.features import HOP, N_FFT, N_MELS, SAMPLE_RATE, mel_filterbank
+from earwitness.features import HOP, N_FFT, N_MELS, mel_filterbank
+from earwitness.sample_rate import SAMPLE_RATE
 from earwitness.scenes.bank import FULL_SCALE, Bank
 from earwitness.scenes.composer import Channel, Placed, Scene
 

@@ -85,7 +85,7 @@ WRITERS: dict[str, Callable[[Iterable[Caption]], str]] = {
 }
 
 
-def write_subtitles(captions: Iterable[Caption], path: str | os.PathLike) -> None:
+def write_subtitles(captions: Iterable[Caption], path: str | os.PathLike[str]) -> None:
     """Into a UTF-8 file of the format that its name ends in (WRITERS); whole or not at all."""
     text = WRITERS[Path(path).suffix.lower()](captions)
     with atomic_write(path) as file:

@@ -112,7 +112,7 @@ class StopOnSignal(TrainerCallback):
         signal.signal(signal.SIGTERM, self._before)
 
     @staticmethod
-    def spare(loader: DataLoader) -> DataLoader:
+    def spare(loader: DataLoader[Any]) -> DataLoader[Any]:
         """Lets a loader's workers live through a SIGTERM to all: its batches are still needed."""
         before = loader.worker_init_fn
         Finalize(None, _end_children, exitpriority=0)

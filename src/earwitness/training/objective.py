@@ -116,7 +116,7 @@ class TaggingTask(Task):
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
         super().__init__(model)
-        self.encoder = model.encoder
+        self.encoder: Any = model.encoder
 
     def forward(self, sound: dict[str, Tensor], token_tags: Tensor, **_: Any) -> dict[str, Tensor]:
         h_a = self.encoder.encode_log_mel(sound["log_mel"], sound["frames"])
@@ -136,7 +136,8 @@ class LanguageTask(Task):
         self.language_model, self.smoothing = model.language_model, weights.label_smoothing
 
     def forward(self, ids: Tensor, mask: Tensor, **_: Any) -> dict[str, Tensor]:
-        start = self.language_model.embed(torch.full_like(ids[:, :1], self.language_model.bos_id))
+        bos: Any = self.language_model.bos_id
+        start = self.language_model.embed(torch.full_like(ids[:, :1], bos))
         logits = self.language_model.logits(Embeds.full(start), ids, mask)
         loss = share(mask.sum()) * caption_cross_entropy(logits, ids, mask, label_smoothing=self.smoothing)
         return self.total({"language": loss}, {"language": 1.0})

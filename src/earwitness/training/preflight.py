@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
-from transformers.integrations import get_available_reporting_integrations
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 
 from earwitness.checkpoints.folder import CONFIG
 from earwitness.config.data import LabelData, ManifestData, MixtureData, SceneData

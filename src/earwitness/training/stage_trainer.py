@@ -93,7 +93,7 @@ class StageTrainer(Trainer):
             return items.sampler(self.clips_per_step, self.stage.seed)
         return super()._get_train_sampler(train_dataset)
 
-    def get_train_dataloader(self) -> DataLoader:
+    def get_train_dataloader(self) -> DataLoader[Any]:
         if isinstance(self.train_dataset, ClipStream):  # which is dealt out to processes already
             stage, collate = self.stage, self.data_collator
             loader = stream_loader(self.train_dataset, stage.batch_size, stage.workers, collate)
@@ -101,7 +101,7 @@ class StageTrainer(Trainer):
             loader = super().get_train_dataloader()
         return StopOnSignal.spare(loader)
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """This process's part of the validation items.
 
         Its generator is its own: a run that evaluates must draw what one that does not would have drawn.

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from earwitness.config.data import LabelData
 from earwitness.config.errors import ConfigError
@@ -157,13 +157,16 @@ def tag_recordings(model: AudioCaptioningModel, section: LabelData, cache: Path)
     """
     recordings = recordings_of(section)
     weights = hashlib.sha256("\n".join(r.path for _, r in recordings).encode())
-    for name, tensor in sorted(model.encoder.state_dict().items()):
+    for name, tensor in sorted(model.get_submodule("encoder").state_dict().items()):
         weights.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
     file = cache / f"tags-{weights.hexdigest()[:16]}.safetensors"
     if not file.is_file():
-        rate, encoder = model.encoder.sample_rate, model.encoder.eval()
+        rate = model.encoder.sample_rate
+        encoder: Any = model.get_submodule("encoder").eval()
         rows, kept = [], torch.zeros(len(recordings), dtype=torch.bool)
-        for i, (folder, recording) in enumerate(track(recordings, "Tagging recordings")):
+        for i, (folder, recording) in enumerate(
+            tqdm(recordings, "Tagging recordings", unit=" recordings", delay=2)
+        ):
             try:
                 sound = torch.from_numpy(recording.waveform(folder))[: round(MAX_SECONDS * rate)]
             except MediaError:

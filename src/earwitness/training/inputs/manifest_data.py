@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
@@ -58,7 +59,7 @@ class CaptionedClips:
         return drawn_caption(row, self.paraphrases, rng) if number is None else captions_of(row)[number]
 
 
-class Mixture(Dataset):
+class Mixture(Dataset[Any]):
     """Weighted sets as one. Item n is draw n of the run, for n up to epochs x clips an epoch.
 
     A set of weight w gives w times its clips to each epoch; of w < 1 the next part each time, in an order
@@ -146,7 +147,7 @@ class Draws(Sampler[int]):
         yield from draws[whole:]
 
 
-class ValidationClips(Dataset):
+class ValidationClips(Dataset[Any]):
     """Every clip in full with its first caption; a longer one than `seconds` in windows of that length."""
 
     def __init__(self, paths: Sequence[str], indices: Sequence[ClipIndex], read: Reader, seconds: float):

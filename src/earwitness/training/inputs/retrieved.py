@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from earwitness.data.manifest import Manifest, Row, write_manifest
-from earwitness.features import SAMPLE_RATE
 from earwitness.media.containers import MediaError
 from earwitness.media.reading import load_audio
 from earwitness.retrieval.datastore import CaptionDatastore
+from earwitness.sample_rate import SAMPLE_RATE
 
 BATCH = 32  # clips embedded and searched at once
 

@@ -55,7 +55,7 @@ def read_captions(paths: list[str]) -> list[str]:
     return [c for c in captions if c]
 
 
-class Items(Dataset):
+class Items(Dataset[Any]):
     """A list as a dataset: scene numbers or captions."""
 
     def __init__(self, items: Any):

@@ -151,7 +151,7 @@ class KeepPlace(TrainerCallback):
         return folder / f"places-{self.stream.rank}.json"
 
 
-def stream_loader(stream: ClipStream, batch_size: int, workers: int, collate: Any) -> DataLoader:
+def stream_loader(stream: ClipStream, batch_size: int, workers: int, collate: Any) -> DataLoader[Any]:
     """Batches of the stream, each of one worker. It draws no random number of the process."""
     options: dict[str, Any] = {"num_workers": workers, "collate_fn": collate}
     return DataLoader(stream, batch_size, generator=torch.Generator(), **options)

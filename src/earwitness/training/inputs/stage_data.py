@@ -19,6 +19,7 @@ from earwitness.data.manifest import ManifestError
 from earwitness.data.overlap import keys_of_test
 from earwitness.data.shards import read_index
 from earwitness.model import AudioCaptioningModel
+from earwitness.slots import FrameTower
 from earwitness.training.inputs.clip_index import ClipIndex, Needs, clip_index, read_ids
 from earwitness.training.inputs.examples import ClipCollator, Reader
 from earwitness.training.inputs.label_data import PairCollator, TagExamples, label_pairs, tag_recordings
@@ -110,7 +111,7 @@ class ClipSource:
         read = Reader(
             model.encoder.sample_rate,
             vision and vision.frames_per_second,
-            getattr(model.vision, "image_size", 0),
+            model.vision.image_size if isinstance(model.vision, FrameTower) else 0,
         )
         captions = bool(stage.losses.distillation or stage.losses.retrieval_caption)
         collator = partial(
