@@ -20,7 +20,7 @@ from earwitness.decoding.calibration import scoring
 from earwitness.decoding.words import normalise_caption
 from earwitness.loading import DEFAULT, Runtime, load_model
 from earwitness.media.containers import MediaError
-from earwitness.prefetch import batches, map_ahead
+from earwitness.prefetch import BATCH_SIZE, batches, map_ahead
 from earwitness.progress import Progress, seconds_declared, told
 from earwitness.runtime.protocol import CaptioningModel, Decoded
 from earwitness.segmentation import timeline_clips
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "Caption", "Captioner", "merge_neighbours"]
 
-BATCH = 24  # clips at once: a tenth quicker than 16 on two cores, 32 is no quicker (docs/LOG.md)
 SORTED_BATCHES = 4  # batches that are sorted by length together
 
 
@@ -112,7 +111,7 @@ class Captioner:
     ) -> Caption: ...
 
     def __call__(
-        self, sources: Any, *, batch_size: int = BATCH, on_error: OnError = "raise", **decoding: Any
+        self, sources: Any, *, batch_size: int = BATCH_SIZE, on_error: OnError = "raise", **decoding: Any
     ) -> Any:
         """A source -> its Caption; a list of sources -> the list of their Captions, in order.
 
@@ -137,7 +136,7 @@ class Captioner:
         self,
         sources: Iterable[Any],
         *,
-        batch_size: int = BATCH,
+        batch_size: int = BATCH_SIZE,
         on_error: OnError = "raise",
         workers: int = 1,
         progress: Progress | None = None,
@@ -164,7 +163,7 @@ class Captioner:
         window: float = 10.0,
         hop: float | None = None,
         *,
-        batch_size: int = BATCH,
+        batch_size: int = BATCH_SIZE,
         low_latency: bool = False,
         progress: Progress | None = None,
         **decoding: Any,

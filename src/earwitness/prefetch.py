@@ -11,6 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+BATCH_SIZE = 24  # clips computed at once: a tenth faster than 16 on two cores, as fast as 32 (docs/LOG.md)
+
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, most: int) -> Iterator[R]:
     """map(function, items) by `workers` threads, at most `most` results ahead of the reader.

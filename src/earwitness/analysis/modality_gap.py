@@ -20,6 +20,7 @@ from earwitness.decoding.words import normalise_caption
 from earwitness.losses.modality_gap import centre_gap, modality_gap
 from earwitness.media.reading import load_audio
 from earwitness.model import AudioCaptioningModel
+from earwitness.prefetch import BATCH_SIZE
 from earwitness.runtime.torch_model import TorchModel, sound_of, video_of
 
 COLOURS = {"sound": "#1f77b4", "captions": "#d62728"}
@@ -36,7 +37,7 @@ class Embedded:
 
 @torch.inference_mode()
 def embed_pairs(
-    model: AudioCaptioningModel, rows: Iterable[Row], *, batch_size: int = 16, plans: int = 0
+    model: AudioCaptioningModel, rows: Iterable[Row], *, batch_size: int = BATCH_SIZE, plans: int = 0
 ) -> Embedded:
     """Rows with captions -> their embeddings. plans: of how many clips to keep the transport plan.
 

@@ -16,6 +16,7 @@ from earwitness.cli.manifest_files import files_of_manifests
 from earwitness.cli.output import DIALOGUES, Output, Table, choose_outputs, printable
 from earwitness.cli.parts import load_captioner
 from earwitness.cli.progress import JobProgress
+from earwitness.prefetch import BATCH_SIZE
 from earwitness.subtitles.formats import WRITERS
 from earwitness.subtitles.sound_cues import CueLimits
 from earwitness.tables import file_ids
@@ -74,7 +75,7 @@ def caption(
         int | None,
         typer.Option(min=1, help="Beams of the search; 1 is fastest.", show_default="the model's own"),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = 24,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = BATCH_SIZE,
     guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if any.")] = True,
     frames: Annotated[
         bool, typer.Option("--frames", help="Insist on pictures: a model that watches sees them anyway.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from earwitness.cli.errors import exit_on_error
+from earwitness.prefetch import BATCH_SIZE
 
 
 def gap(
@@ -16,7 +17,7 @@ def gap(
     out: Annotated[Path, typer.Option(help="Folder of the figures and pictures.")],
     count: Annotated[int, typer.Option(min=2, help="Clips looked at, the first of the manifest.")] = 1000,
     plans: Annotated[int, typer.Option(min=0, help="Clips whose transport plan is drawn.")] = 8,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    batch_size: Annotated[int, typer.Option(min=1)] = BATCH_SIZE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
     """How far a model's sounds lie from their captions: L2, cosine, a UMAP picture, transport plans.

@@ -5,22 +5,10 @@ Importing this costs next to nothing; numpy comes with the first score, torch on
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Corpus": "corpus",
-    "DocumentFrequency": "cider_d",
-    "MissingData": "meteor.data",
-    "Report": "report",
-    "Score": "corpus",
-    "compare": "comparison",
-    "latex_table": "report",
-    "ptb_tokens": "tokenizer",
-    "score": "evaluation",
-    "score_files": "files.scoring",
-    "write_page": "worst_cases",
-}
+from earwitness.lazy import lazy_exports
+
 __all__ = [
     "Corpus",
     "DocumentFrequency",
@@ -47,11 +35,19 @@ if TYPE_CHECKING:
     from earwitness.metrics.worst_cases import write_page
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'earwitness.metrics' has no attribute {name!r}")
-    return getattr(import_module(f"earwitness.metrics.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Corpus": "corpus",
+        "DocumentFrequency": "cider_d",
+        "MissingData": "meteor.data",
+        "Report": "report",
+        "Score": "corpus",
+        "compare": "comparison",
+        "latex_table": "report",
+        "ptb_tokens": "tokenizer",
+        "score": "evaluation",
+        "score_files": "files.scoring",
+        "write_page": "worst_cases",
+    },
+)
