@@ -244,6 +244,25 @@ def test_encoders_of_released_fidelity_keep_the_offset(tiny_model, monkeypatch):
     assert (heard(waveforms + 0.2) - plain).abs().max() > 0.01
 
 
+@pytest.mark.parametrize(("released", "resampler"), [(False, "soxr"), (True, "sinc")])
+def test_files_are_resampled_as_the_encoder_was_trained(captioner, monkeypatch, released, resampler):
+    asked = []
+
+    def recorded(function):
+        def call(*arguments, **options):
+            asked.append(options["resampler"])
+            return function(*arguments, **options)
+
+        return call
+
+    for name in ("load_audio", "windows"):
+        monkeypatch.setattr(media, name, recorded(getattr(media, name)))
+    monkeypatch.setattr(captioner.model, "keeps_offset", released)
+    captioner(sound(1.0), **FAST)
+    list(captioner.timeline(sound(1.0), window=1.0, **FAST))
+    assert asked == [resampler, resampler]
+
+
 def test_long_clip_is_captioned_where_it_is_loudest_and_says_so(captioner, caplog):
     waveform = np.concatenate([sound(9.0, 1, 0.01), sound(10.0, 2, 0.5), sound(6.0, 3, 0.01)])
     with caplog.at_level(logging.WARNING, "earwitness"):
@@ -297,7 +316,7 @@ def test_timeline_draws_no_more_than_it_needs(captioner, monkeypatch):
     drawn = itertools.count()
     last = 0
 
-    def endless(*_: object):
+    def endless(*_: object, **__: object):
         nonlocal last
         while True:
             last = next(drawn)

@@ -197,7 +197,9 @@ class Captioner:
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""
         try:
-            return source, load_clip(source, self.sample_rate, self.max_seconds, self.sampler)
+            return source, load_clip(
+                source, self.sample_rate, self.max_seconds, self.sampler, self.model.resampler
+            )
         except MediaError as error:
             return source, error
 

@@ -85,14 +85,16 @@ class FrameSampler:
         return replace(clip, frames=frames)
 
 
-def load_clip(source: Any, rate: int, max_seconds: float, sampler: FrameSampler | None) -> Clip:
+def load_clip(
+    source: Any, rate: int, max_seconds: float, sampler: FrameSampler | None, resampler: str = "soxr"
+) -> Clip:
     """A source as one clip; of one longer than `max_seconds` its loudest window, with a warning.
 
     Raises MediaError.
     """
     name = name_of(source)
     source = reopenable(source, sampler)
-    audio = media.load_audio(source, rate)
+    audio = media.load_audio(source, rate, resampler=resampler)
     media.log_damage(name, audio.faults, audio.lost, audio.repaired)
     clip = Clip(audio.waveform, 0.0, audio.duration, name)
     if audio.duration > max_seconds + TOLERANCE:

@@ -89,6 +89,11 @@ class AudioCaptioningModel(nn.Module):
         return self.language_model.token_table.device
 
     @property
+    def resampler(self) -> str:
+        """How files are resampled for the encoder: published encoders were trained behind "sinc"."""
+        return "sinc" if self.keeps_offset else "soxr"
+
+    @property
     def tag_names(self) -> list[str]:
         """Names of the encoder's tags, in the order of `Decoded.tags`; none if it has no names for them."""
         return list(self.encoder.tag_names) if isinstance(self.encoder, TaggingEncoder) else []

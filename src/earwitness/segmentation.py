@@ -54,7 +54,7 @@ def timeline_clips(
     name, source = name_of(source), reopenable(source, sampler)
     if hop is None and track:
         hop = (1 - OVERLAP) * window
-    drawn = media.windows(source, window, hop, rate)
+    drawn = media.windows(source, window, hop, rate, resampler=model.resampler)
     clips = draw_ahead((Clip(w.waveform, w.start, w.end, name) for w in drawn), most=batch_size)
     if track:
         clips = event_clips(clips, track, window, rate, batch_size=batch_size)

@@ -126,7 +126,8 @@ def write_gap(embedded: Embedded, out: Path) -> Iterator[Path]:
 def _clip(row: Row, model: AudioCaptioningModel, sampler: FrameSampler | None) -> Clip:
     end = row.start + model.config.max_seconds
     end = end if row.end is None else min(end, row.end)
-    audio = load_audio(row.audio, model.encoder.sample_rate, start=row.start, end=end)
+    rate, resampler = model.encoder.sample_rate, model.resampler
+    audio = load_audio(row.audio, rate, start=row.start, end=end, resampler=resampler)
     clip = Clip(audio.waveform, row.start, row.start + audio.duration, row.audio)
     return sampler(row.video, clip) if sampler and row.video else clip
 

@@ -47,13 +47,14 @@ class Reader:
     sample_rate: int
     frame_rate: float | None = None
     picture_size: int = IMAGE_SIZE  # pixels
+    resampler: str = "soxr"  # of load_audio
 
     def __call__(
         self, row: Row, start: float, end: float, sound: bytes | None = None
     ) -> tuple[NDArray[np.float32], Tensor | None]:
         """start, end: s in the row's file, or in `sound`, its bytes."""
         source = row.audio if sound is None else sound
-        audio = load_audio(source, self.sample_rate, start=start, end=end)
+        audio = load_audio(source, self.sample_rate, start=start, end=end, resampler=self.resampler)
         return audio.waveform, self._frames(row, start, end)
 
     def _frames(self, row: Row, start: float, end: float) -> Tensor | None:

@@ -112,6 +112,7 @@ class ClipSource:
             model.encoder.sample_rate,
             vision and vision.frames_per_second,
             model.vision.image_size if isinstance(model.vision, FrameTower) else 0,
+            model.resampler,
         )
         captions = bool(stage.losses.distillation or stage.losses.retrieval_caption)
         collator = partial(
