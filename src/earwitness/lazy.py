@@ -1,4 +1,4 @@
-"""Names of a room that are imported on first use, so that importing the room costs next to nothing."""
+"""Names of a package that are imported on first use, so that importing the package is cheap."""
 
 from __future__ import annotations
 

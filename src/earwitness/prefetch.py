@@ -1,4 +1,4 @@
-"""Reading in the background while the model is busy: order kept, memory bounded."""
+"""Read in background threads while the model computes: in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, m
 
 
 def draw_ahead(items: Iterable[T], *, most: int) -> Iterator[T]:
-    """The items themselves, drawn by one thread, at most `most` ahead of the reader."""
+    """Yield the items in order, drawn by one thread at most `most` ahead of the reader."""
     iterator, end = iter(items), object()
     for item in map_ahead(lambda _: next(iterator, end), repeat(None), workers=1, most=most):
         if item is end:

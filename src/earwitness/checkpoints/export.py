@@ -1,4 +1,4 @@
-"""A trained model in the forms others read: LoRA merged into its weights, PEFT adapters, a hub repository.
+"""Export a trained model: LoRA merged into its weights, PEFT adapters, a hub repository.
 
 The checkpoint folder itself (checkpoints/folder.py) is safetensors already.
 """
@@ -22,7 +22,7 @@ LANGUAGE_MODEL = "language_model"  # folder of a merged language model inside it
 
 
 def merge_lora(model: AudioCaptioningModel) -> AudioCaptioningModel:
-    """Folds LoRA into the weights beside it: W + alpha / r * B A, in W's precision. Changes the model itself.
+    """Merge LoRA into the weights that it adapts: W + alpha / r * B A, in W's precision. In place.
 
     Its config then says `tune: full` of those towers. What stands behind it is the same function without
     dropout, a little faster, and free of peft.
@@ -43,7 +43,7 @@ def merge_lora(model: AudioCaptioningModel) -> AudioCaptioningModel:
 
 
 def save_merged(model: AudioCaptioningModel, folder: str | Path) -> None:
-    """A checkpoint with LoRA merged (see `merge_lora`, which changes the model).
+    """Write a checkpoint with LoRA merged (see `merge_lora`, which changes the model).
 
     A language model that came from a source of its own is written to folder/language_model as transformers
     saves it, for engines that serve it from embeddings; the checkpoint names that folder as its source.
@@ -62,7 +62,7 @@ def save_merged(model: AudioCaptioningModel, folder: str | Path) -> None:
 
 
 def save_peft(model: AudioCaptioningModel, folder: str | Path) -> list[Path]:
-    """The LoRA of each tower as a PEFT adapter in folder/SLOT, for `peft.PeftModel.from_pretrained`.
+    """Write the LoRA of each tower as a PEFT adapter in folder/SLOT, for `peft.PeftModel.from_pretrained`.
 
     Returns the folders. Raises CheckpointError if nothing was trained with LoRA.
     """
@@ -96,14 +96,14 @@ def save_peft(model: AudioCaptioningModel, folder: str | Path) -> list[Path]:
 
 
 def push_to_hub(model: AudioCaptioningModel, name: str, *, private: bool = False) -> str:
-    """Uploads the checkpoint with its model card to the hub repository NAME; returns its address.
+    """Upload the checkpoint with its model card to the hub repository `name`; return its address.
 
     Log in first (`hf auth login`). Raises CheckpointError for a model without a card.
     """
     from huggingface_hub import HfApi
 
     if not model.card:
-        raise CheckpointError("this model has no card (README.md): say in model.card what it is, then push")
+        raise CheckpointError("this model has no card (README.md): describe it in model.card, then push")
     hub = HfApi()
     with TemporaryDirectory() as folder:
         save_checkpoint(model, folder)

@@ -32,7 +32,7 @@ WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
 def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
-    """Name -> tensor of all that a checkpoint must hold; tied weights once, under their first name."""
+    """Return every tensor that a checkpoint must hold by name; tied weights once, under their first name."""
     config = model.config
     sections = {f"{slot}.": section for slot, section in towers(config).items()}
     seen: set[int] = set()
@@ -52,7 +52,7 @@ def trained_tensors(model: AudioCaptioningModel) -> dict[str, Tensor]:
 def save_checkpoint(
     model: AudioCaptioningModel, folder: str | Path, *, half: bool = False, card: str | None = None
 ) -> None:
-    """Writes the folder. half: floating-point tensors as float16, for shipping.
+    """Write the folder. half: floating-point tensors as float16, for distribution.
 
     card: the model card; default: the one the model was loaded with.
     """
@@ -64,7 +64,7 @@ def save_checkpoint(
     }
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(model.config.model_dump(), indent=1) + "\n", encoding="utf-8")
-    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors leaves it to its owner alone
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets only the owner read it
     model.language_model.tokenizer.save_pretrained(folder)
     card = card or model.card
     if card is not None:
@@ -72,7 +72,7 @@ def save_checkpoint(
 
 
 def resolve(name_or_folder: str | Path) -> Path:
-    """The folder of a built-in model's name, of a path, or of a hub name, fetched into the hub's cache."""
+    """Return the folder of a built-in model's name, of a path, or of a hub name, fetched into the hub's cache."""
     if (found := local_folder(name_or_folder)) is not None:
         return found
     folder = Path(name_or_folder)
@@ -93,7 +93,7 @@ def resolve(name_or_folder: str | Path) -> Path:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The config of a checkpoint folder. Raises CheckpointError, or ConfigError with every fault of it."""
+    """Read a checkpoint folder's configuration. Raises CheckpointError, or ConfigError with all faults."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is no checkpoint: it has no {name}")
@@ -108,7 +108,7 @@ def read_config(folder: Path) -> ModelConfig:
 def load_checkpoint(
     name_or_folder: str | Path, *, dtype: torch.dtype = torch.float32
 ) -> AudioCaptioningModel:
-    """The model of a checkpoint folder or hub name, on the CPU, in eval mode.
+    """Load the model of a checkpoint folder or hub name, on the CPU, in evaluation mode.
 
     Raises CheckpointError or ConfigError naming the file, key or tensors that are wrong.
     """
@@ -130,7 +130,7 @@ def load_checkpoint(
 
 
 def _beside(folder: Path, config: ModelConfig) -> ModelConfig:
-    """A language model that lies in the checkpoint's own folder is named from there (export.save_merged)."""
+    """Resolve a language model that is saved inside the checkpoint folder (export.save_merged)."""
     section = config.language_model
     if section.source is None or not (folder / section.source / CONFIG).is_file():
         return config
@@ -139,7 +139,7 @@ def _beside(folder: Path, config: ModelConfig) -> ModelConfig:
 
 
 def fill(model: AudioCaptioningModel, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Copies tensors into the model's trained ones, all of them or, with a CheckpointError, none.
+    """Copy tensors into the model's trained ones: all of them or, with a CheckpointError, none.
 
     source: where they are from, for the message. Of a model that is spread over processes (FSDP) each takes
     its parts; all of them must call this.
@@ -150,7 +150,7 @@ def fill(model: AudioCaptioningModel, tensors: Mapping[str, Tensor], source: str
 
 
 def _spread_like(target: Any, tensor: Tensor) -> Tensor:
-    """The tensor, dealt out to processes as `target` is, if it is."""
+    """Return the tensor, distributed over processes if `target` is."""
     if not hasattr(target, "placements"):
         return tensor
     from torch.distributed.tensor import distribute_tensor  # half a second to import

@@ -1,4 +1,4 @@
-"""Checkpoints of LOAE, DistillCaps and LAVCap as their authors saved them, into the models of this package.
+"""Load checkpoints that the authors of LOAE, DistillCaps and LAVCap saved.
 
 One conversion function a layout: state dict with the authors' names -> state dict with ours. They serve whole
 state dicts and those of trained tensors only, with and without the wrapping of peft.
@@ -62,7 +62,7 @@ LAYOUTS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {
 
 
 def load_released(model: AudioCaptioningModel, path: str | Path, layout: str) -> AudioCaptioningModel:
-    """Fills a model of `fidelity: released` with the authors' checkpoint, in place; returns it in eval mode.
+    """Load the authors' checkpoint into a model of `fidelity: released`; return it in evaluation mode.
 
     path: a weight file, or a folder with one. layout: a key of LAYOUTS. The checkpoint must hold every tensor
     that the config trains; frozen ones may be left out, and are then those of the towers' own sources.
@@ -86,7 +86,7 @@ def fill_released(
 
 
 def _split(state: Mapping[str, Tensor], **prefixes: str) -> dict[str, State]:
-    """The tensors of each part without its prefix and peft's; what has no prefix is "other"."""
+    """Return the tensors of each part without its prefix and peft's; "other" holds those without one."""
     parts: dict[str, State] = {part: {} for part in (*prefixes, "other")}
     for name, tensor in state.items():
         part = next((p for p, prefix in prefixes.items() if name.startswith(prefix)), "other")

@@ -1,4 +1,4 @@
-"""Combinations of parts that cannot work, found before anything is loaded. Each fault names its keys."""
+"""Find combinations of parts that cannot work before anything is loaded. Each fault names its keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from earwitness.config.sizes import SIZES
 from earwitness.sample_rate import SAMPLE_RATE
 
-ModelConfig: TypeAlias = Any  # config/preset.py, which has these two, imports this module
+ModelConfig: TypeAlias = Any  # config/model.py and config/stages.py import this module
 Stage: TypeAlias = Any
 
 TOKENWISE_FUSIONS = ("ot_attention", "cross_attention", "joint", "concat")  # audio tokens, then visual ones
@@ -22,18 +22,18 @@ TIME_ORDERED = "needs tokens in time order; set encoder.token_order to time or b
 
 
 def token_order(model: ModelConfig) -> str:
-    """The encoder's token order, with what None stands for."""
+    """Return the encoder's token order, its default where none is given."""
     given = getattr(model.encoder, "token_order", "time")
     return given or ("frequency" if part_fidelity(model, model.encoder) == "released" else "time")
 
 
 def part_fidelity(model: ModelConfig, part: object) -> Any:
-    """A part's own fidelity, or the model's."""
+    """Return a part's own fidelity, or else the model's."""
     return getattr(part, "fidelity", None) or model.fidelity
 
 
 def known_width(model: ModelConfig) -> int | None:
-    """The encoder's width, where the config alone tells it."""
+    """Return the encoder's width, if the configuration alone determines it."""
     sizes = SIZES.get(model.encoder.kind, {})
     size = sizes.get(getattr(model.encoder, "size", None) or "")
     return size["dim"] if size else getattr(model.encoder, "dim", None)
@@ -132,7 +132,7 @@ TASK_DATA = {
 
 
 def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
-    """Losses and tasks that the model cannot give, with the stage's name."""
+    """Yield losses and tasks that the model does not support, with the stage's name."""
     losses, where = stage.losses, f"stage {stage.name}"
     if stage.data.kind not in TASK_DATA[stage.task]:
         yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"

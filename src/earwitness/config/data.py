@@ -18,7 +18,7 @@ class SceneData(Section):
     seconds: float = Field(10.0, gt=0)
     lengths: tuple[float, float] | None = None  # s; each batch draws its own between these
     human: float = Field(0.7, ge=0, le=1)
-    synthesis: int = Field(0, ge=0)  # recordings made by formula for each label that data/synthesis can make
+    synthesis: int = Field(0, ge=0)  # synthetic recordings of each label that scenes/synthesis has
     balance: float = Field(0.0, ge=0, le=1)  # how much captions of rare sounds are favoured
     augment: float = Field(1.0, ge=0, le=1)
     validation_count: int = 512

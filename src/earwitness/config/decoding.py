@@ -51,14 +51,14 @@ class DecodingConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """Captions of similar sounds in the prompt (DistillCaps)."""
+    """Captions of similar audio in the prompt (DistillCaps)."""
 
     prompt: str = "Similar audios sound like:\n\n<captions>\n\nDescribe the detail of this audio:<audio>"
     count: int = Field(3, ge=1)  # captions retrieved for a clip
 
 
 class RerankConfig(Section):
-    """The beam that matches the sound best is told, where that is asked for (SLAM-AAC)."""
+    """Choose the beam that matches the audio best, on request (SLAM-AAC)."""
 
     kind: Literal["clap"] = "clap"
     source: str = "laion/clap-htsat-unfused"  # hub name or folder
@@ -66,10 +66,10 @@ class RerankConfig(Section):
 
 
 class CorrectionConfig(Section):
-    """Captions that read as faulty are rewritten, where that is asked for (LOAE)."""
+    """Rewrite captions with detected errors, on request (LOAE)."""
 
     kind: Literal["causal"] = "causal"
     source: str  # hub name or folder of an instruction-tuned language model
     detector: str  # file of FENSE's error detector
-    detector_encoder: str | None = None  # folder of the BERT it names, where that is not to be fetched
+    detector_encoder: str | None = None  # folder of its BERT, if it must not be fetched
     threshold: float = Field(0.90, ge=0, le=1)  # probability of error from which a caption is rewritten

@@ -1,4 +1,4 @@
-"""Errors of presets and recipes: every fault with its place and the nearest right key."""
+"""Errors of presets and recipes: every fault with its place and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from earwitness.config.section import Section
 
 
 class ConfigError(ValueError):
-    """A preset, recipe or override that cannot be; the message lists every fault with its place."""
+    """An invalid preset, recipe or override; the message lists every fault with its place."""
 
 
 def validated(schema: type[Any], data: Any, where: str) -> Any:
-    """schema.model_validate with one line per fault: place, what is wrong, the nearest right key."""
+    """Validate data; raise ConfigError with one line per fault: place, fault, the nearest valid key."""
     try:
         return schema.model_validate(data)
     except ValidationError as error:
@@ -25,13 +25,13 @@ def validated(schema: type[Any], data: Any, where: str) -> Any:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as the end of a message, or nothing."""
+    """Return the end of a message that suggests the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _keys(section: type[Section]) -> Iterator[str]:
-    """Of a section and of all that are made from it."""
+    """Yield the keys of a section and of its subclasses."""
     yield from section.model_fields
     for one in section.__subclasses__():
         yield from _keys(one)

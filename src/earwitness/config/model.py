@@ -1,4 +1,4 @@
-"""The `model` section of a preset: what fills each slot of the model."""
+"""The `model` section of a preset: the part in each slot of the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from earwitness.config.towers import Encoder, LanguageModelConfig, Vision
 
 
 class ModelConfig(Section):
-    """What fills the model's slots. fidelity: of all parts that do not name their own."""
+    """Parts of the model. fidelity: of all parts that do not name their own."""
 
     fidelity: Fidelity = "paper"
     encoder: Encoder
@@ -30,7 +30,7 @@ class ModelConfig(Section):
     decoding: DecodingConfig = DecodingConfig()
     rerank: RerankConfig | None = None
     correction: CorrectionConfig | None = None
-    max_seconds: float = Field(10.0, gt=0)  # what one caption covers; longer sound is captioned in windows
+    max_seconds: float = Field(10.0, gt=0)  # of one caption; longer audio is captioned in windows
 
     @model_validator(mode="before")
     @classmethod

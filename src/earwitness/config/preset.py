@@ -27,7 +27,7 @@ class Preset(Section):
     init: str | Start | list[Start] | None = None  # weights that training starts from, of some parts or all
     only: list[str] = Field([])  # names of the stages to run; none: all
     report_to: list[str] = Field(["tensorboard"])  # and any other reporter of transformers' Trainer
-    sources: list[str] = Field([])  # what the model card must say of the data: who made it, under which terms
+    sources: list[str] = Field([])  # for the model card: authors and licences of the data
     model: ModelConfig
     stages: list[Stage] = Field([])
 
@@ -46,13 +46,13 @@ class Preset(Section):
 
 
 def list_presets() -> list[str]:
-    """Names of the presets that come with the package."""
+    """Return the names of the presets that come with the package."""
     folder = resources.files("earwitness.presets")
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
 def preset_text(name_or_path: str) -> str:
-    """The YAML of a preset by name, or of a recipe file, comments included."""
+    """Return the YAML of a preset by name, or of a recipe file, comments included."""
     if name_or_path in list_presets():
         return resources.files("earwitness.presets").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
     path = Path(name_or_path)
@@ -63,8 +63,8 @@ def preset_text(name_or_path: str) -> str:
 
 
 def load_preset(name_or_path: str, overrides: list[str] | None = None) -> Preset:
-    """A validated preset. overrides: `key.path=value`; list items by number (`stages.0.batch_size=16`), or
-    all of them (`stages.*.losses.info_nce=0`). Values are YAML (`model.fusion={kind: concat}`). A preset
+    """Return a validated preset. overrides: `key.path=value`; list items by number (`stages.0.batch_size=16`)
+    or all of them (`stages.*.losses.info_nce=0`). Values are YAML (`model.fusion={kind: concat}`). A preset
     without a `model` section takes that of its `init`; `model.encoder.source` may name another captioner.
 
     Raises ConfigError that lists each unknown key, missing key and wrong value with its place.
@@ -82,7 +82,7 @@ def load_preset(name_or_path: str, overrides: list[str] | None = None) -> Preset
 
 
 def _read(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The mapping of a preset file, laid over the one it names as its `base`."""
+    """Read the mapping of a preset file, merged over the one it names as its `base`."""
     try:
         data = yaml.safe_load(preset_text(name_or_path))
     except yaml.YAMLError as error:
@@ -98,7 +98,7 @@ def _read(name_or_path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _laid_over(base: Any, top: Any) -> Any:
-    """Mappings are merged key by key, unless they are of another `kind`; lists of one length item by item.
+    """Merge mappings key by key, unless their `kind` differs, and lists of equal length item by item.
 
     Anything else is replaced. Lists merge only where every item of `top` is a mapping.
     """

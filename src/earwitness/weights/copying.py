@@ -1,4 +1,4 @@
-"""Weights are copied into a module whole, or not at all and every misfit is named."""
+"""Copy weights into a module completely, or raise an error that names every mismatch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from earwitness.weights.errors import CheckpointError
 
-_SHOWN = 8  # misfits named; a checkpoint of another model has hundreds
+_SHOWN = 8  # mismatches named; a checkpoint of another model has hundreds
 
 
 def copy_weights(

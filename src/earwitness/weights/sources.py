@@ -1,4 +1,4 @@
-"""Weights from elsewhere: what to do when they are not to be had, and how to hold them in fewer bits."""
+"""Pretrained weights: missing or gated models, quantisation settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from earwitness.config.errors import ConfigError
 
 
 class SourceError(ConfigError):
-    """Weights named in a config that cannot be read; the message says which, why, and what to do."""
+    """Weights named in a configuration that cannot be read; the message names them, the cause and a fix."""
 
 
 @contextmanager
 def explained(slot: str, source: str) -> Iterator[None]:
-    """Turns what goes wrong while the weights of `slot` are loaded into one SourceError with the mend."""
+    """Raise one SourceError, with its fix, for any error while the weights of `slot` are loaded."""
     try:
         yield
     except ConfigError:
@@ -51,7 +51,7 @@ def _message(slot: str, source: str, error: Exception) -> str:
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
-    """The error and what it came from, outermost first."""
+    """Return the error and its causes, outermost first."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -60,7 +60,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def quantization(bits: str) -> Any:
-    """transformers' settings for weights in 8 bits, or 4 (NF4, computed in bfloat16)."""
+    """Return transformers' settings for weights in 8 bits, or in 4 (NF4, computed in bfloat16)."""
     if find_spec("bitsandbytes") is None:
         raise ConfigError(
             f"language_model.quantize: {bits} needs bitsandbytes: pip install 'earwitness[quantize]', "
@@ -70,7 +70,7 @@ def quantization(bits: str) -> Any:
     from transformers import BitsAndBytesConfig
 
     if bits == "8bit":
-        # says at every product that its input is cast: a line a layer and token
+        # it logs a cast of the input once per layer and token
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

@@ -1,4 +1,4 @@
-"""What training does with a tower: freeze it, train LoRA beside it, or train all of it."""
+"""Freeze a tower, train LoRA on it, or train all of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def prepare(tower: Any, section: Tower) -> Any:
-    """Injects LoRA where the section asks for it, and says which parameters are trained. Returns the tower.
+    """Inject LoRA where the section asks for it, set which parameters are trained, and return the tower.
 
     Raises ConfigError for a named projection that is not there.
     """
@@ -29,7 +29,7 @@ def prepare(tower: Any, section: Tower) -> Any:
         )
         inject_adapter_in_model(settings, tower)
         for name, parameter in tower.named_parameters():
-            if _LORA in name:  # else in the tower's precision, where AdamW's steps of 1e-6 round to nothing
+            if _LORA in name:  # in the tower's precision AdamW's steps of 1e-6 would round to nothing
                 parameter.data = parameter.data.float()
     restore(tower, section)
     return tower
@@ -51,7 +51,7 @@ def check_targets(tower: nn.Module, targets: list[str]) -> None:
 
 
 def restore(tower: nn.Module, section: Tower) -> None:
-    """requires_grad of every parameter as the section says, whatever a stage of training made of it."""
+    """Set requires_grad of every parameter as the section says, whatever a stage of training changed."""
     if section.tune == "freeze" and hasattr(tower, "freeze"):
         tower.freeze()  # type: ignore[operator]
         return
@@ -62,14 +62,14 @@ def restore(tower: nn.Module, section: Tower) -> None:
 
 
 def hold_borrowed(tower: nn.Module, section: Tower, dtype: torch.dtype) -> None:
-    """Casts the weights that stay as their source has them, and are only read; trained ones keep theirs."""
+    """Cast the weights that are not trained to `dtype`; trained ones keep their precision."""
     for name, parameter in tower.named_parameters():
         if is_borrowed(section, name) and parameter.is_floating_point():
             parameter.data = parameter.data.to(dtype)
 
 
 def is_borrowed(section: Tower, name: str, released: bool = False) -> bool:
-    """Whether this tensor of a tower stays as its source has it, and need not be saved.
+    """Return whether a tensor of a tower stays as its source has it and need not be saved.
 
     The statistics of batch norms are saved with any trained encoder; in released fidelity they move even
     where it is frozen.
