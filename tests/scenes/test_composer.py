@@ -180,9 +180,9 @@ def test_a_room_goes_on_after_the_sound(bank, tag_set):
 
 def test_a_recording_leans_towards_the_colour_of_others_of_its_label(bank, tag_set):
     c = composer(bank, tag_set, augment=1.0)
-    label = max(c.by_group, key=lambda name: len(c.by_group[name]))
-    first, *others = (group[0] for group in c.by_group[label])
-    leaning = np.mean([c._timbre(np.random.default_rng(i), label, first) for i in range(400)], 0)
+    label = max(c.placer.by_group, key=lambda name: len(c.placer.by_group[name]))
+    first, *others = (group[0] for group in c.placer.by_group[label])
+    leaning = np.mean([c.placer._timbre(np.random.default_rng(i), label, first) for i in range(400)], 0)
     wanted = np.mean([bank.colour[other] - bank.colour[first] for other in (first, *others)], 0)
     # half of the draws lean, by 0.4 on average
     assert np.corrcoef(leaning, wanted)[0, 1] > 0.5 and np.abs(leaning - 0.2 * wanted).max() < 1.0

@@ -6,8 +6,9 @@ import soundfile
 
 from earwitness.features import SAMPLE_RATE
 from earwitness.scenes.bank import Bank
-from earwitness.scenes.composer import MADE, Composer
+from earwitness.scenes.composer import Composer
 from earwitness.scenes.lexicon import Lexicon
+from earwitness.scenes.placing import SYNTHETIC_GROUPS
 from earwitness.scenes.recordings import credits, held_out_groups, synthetic_recordings
 from earwitness.scenes.render import render
 from earwitness.scenes.synthesis import MAKERS, code_alone, signals, synthesise
@@ -127,7 +128,7 @@ def test_real_and_synthetic_recordings_share_the_scenes(bank):
     composer = Composer(bank, bank.subset(frozenset(), inside=False), tags, ["a clock ticks"], human=1.0)
     scenes = [composer.plan(i) for i in range(300)]
     drawn = [bank.recordings[s.placed[0].recording].synthetic for s in scenes]
-    assert np.mean(drawn) == pytest.approx(MADE / (MADE + 3), abs=0.08)
+    assert np.mean(drawn) == pytest.approx(SYNTHETIC_GROUPS / (SYNTHETIC_GROUPS + 3), abs=0.08)
     made = scenes[drawn.index(True)]
     waveforms, targets = render([made], bank, len(tags.names))
     assert targets.any()

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from earwitness.features import HOP, N_FFT, N_MELS, mel_filterbank
 from earwitness.sample_rate import SAMPLE_RATE
 from earwitness.scenes.bank import FULL_SCALE, Bank
-from earwitness.scenes.composer import Channel, Placed, Scene
+from earwitness.scenes.composer import Channel, Scene
+from earwitness.scenes.placing import Placed
 
 Floats = NDArray[np.float32]
 
