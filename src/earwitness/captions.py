@@ -108,8 +108,9 @@ def _merged(a: Caption, b: Caption) -> Caption:
     before, more = a.end - a.start, max(0.0, b.end - a.end)
     share = more / (before + more) if before + more else 0.0
     score = a.score + share * (b.score - a.score)
-    known = a.logprob is not None and b.logprob is not None
-    logprob = a.logprob + share * (b.logprob - a.logprob) if known else None
+    logprob = None
+    if a.logprob is not None and b.logprob is not None:
+        logprob = a.logprob + share * (b.logprob - a.logprob)
     best = dict(a.tags)
     for name, probability in b.tags:
         best[name] = max(probability, best.get(name, 0.0))
