@@ -17,7 +17,7 @@ import torch
 from earwitness.captioner import SORTED_BATCHES, Captioner
 from earwitness.media import reading as media
 from earwitness.runtime import TorchModel
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 RATE = 16_000
 FAST = {"max_new_tokens": 8}  # random weights hardly ever end a caption by themselves
@@ -245,7 +245,9 @@ def test_encoders_of_released_fidelity_keep_the_offset(tiny_model, monkeypatch):
 
 
 @pytest.mark.parametrize(("released", "resampler"), [(False, "soxr"), (True, "sinc")])
-def test_files_are_resampled_as_the_encoder_was_trained(captioner, monkeypatch, released, resampler):
+def test_files_are_resampled_as_the_encoder_was_trained(
+    captioner, tiny_model, monkeypatch, released, resampler
+):
     asked = []
 
     def recorded(function):
@@ -257,7 +259,7 @@ def test_files_are_resampled_as_the_encoder_was_trained(captioner, monkeypatch, 
 
     for name in ("load_audio", "windows"):
         monkeypatch.setattr(media, name, recorded(getattr(media, name)))
-    monkeypatch.setattr(captioner.model, "keeps_offset", released)
+    monkeypatch.setattr(tiny_model, "keeps_offset", released)
     captioner(sound(1.0), **FAST)
     list(captioner.timeline(sound(1.0), window=1.0, **FAST))
     assert asked == [resampler, resampler]

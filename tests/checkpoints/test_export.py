@@ -17,7 +17,7 @@ from earwitness.checkpoints.export import merge_lora, push_to_hub, save_merged, 
 from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint
 from earwitness.config.model import ModelConfig
 from earwitness.runtime import TorchModel
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 LORA = {"tune": "lora", "lora": {"r": 2, "alpha": 8, "dropout": 0.0}}
 ENCODER = {"kind": "ced", "dim": 24, "depth": 1, "heads": 2, **LORA}

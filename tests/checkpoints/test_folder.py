@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from earwitness.checkpoints.folder import load_checkpoint, save_checkpoint, trained_tensors
 from earwitness.config.errors import ConfigError
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from earwitness.config.model import ModelConfig
 from earwitness.embeds import Embeds
 from earwitness.encoders.audioset import audioset_classes
 from earwitness.encoders.mobilenet import MobileNet, MobileNetEncoder, load_mobilenet
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 TEACHER = ROOT.parent / "shared" / "teachers" / "efficientat_mn04"

@@ -56,7 +56,7 @@ def test_generated_ids(systems, lavcap, inputs, monkeypatch, beams, name):
 
 def test_a_checkpoint_of_another_system_is_refused_by_name(lavcap):
     from earwitness.checkpoints.released import fill_released
-    from earwitness.weights.copying import CheckpointError
+    from earwitness.weights.errors import CheckpointError
 
     state = {k: v for k, v in lavcap.state.items() if k != "logit_scale"} | {"stray.weight": torch.zeros(1)}
     with pytest.raises(CheckpointError, match=r"missing fusion\.logit_scale; unexpected stray\.weight"):

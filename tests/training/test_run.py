@@ -18,7 +18,7 @@ from earwitness.config.model import ModelConfig
 from earwitness.config.preset import Preset
 from earwitness.training.run import train
 from earwitness.training.trainer import prepared_task
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 ALIGNED = {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1}
 

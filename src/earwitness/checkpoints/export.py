@@ -16,7 +16,7 @@ from earwitness.checkpoints.folder import save_checkpoint
 from earwitness.config.model import ModelConfig
 from earwitness.config.towers import Tower
 from earwitness.model import AudioCaptioningModel
-from earwitness.weights.copying import CheckpointError
+from earwitness.weights.errors import CheckpointError
 
 LANGUAGE_MODEL = "language_model"  # folder of a merged language model inside its checkpoint
 

@@ -26,7 +26,8 @@ from earwitness.config.model import ModelConfig
 from earwitness.config.start import CONFIG
 from earwitness.model import AudioCaptioningModel
 from earwitness.weights import tuning
-from earwitness.weights.copying import CheckpointError, copy_weights
+from earwitness.weights.copying import copy_weights
+from earwitness.weights.errors import CheckpointError
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 

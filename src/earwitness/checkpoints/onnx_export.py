@@ -27,8 +27,9 @@ from earwitness.checkpoints.onnx_graphs import Adapt, Encode, Prefix, ReadCaptio
 from earwitness.checkpoints.onnx_weights import linked_to_weights
 from earwitness.model import AudioCaptioningModel
 from earwitness.runtime.settings import SETTINGS, TOKENIZER, ExportError, Settings
-from earwitness.runtime.spectrogram import FRONT_ENDS, SAMPLE_RATE
+from earwitness.runtime.spectrogram import FRONT_ENDS
 from earwitness.runtime.weights import layout
+from earwitness.sample_rate import SAMPLE_RATE
 
 OPSET = 18
 ROTARY = ("default", "linear", "llama3")  # rotary embeddings whose frequencies do not depend on the length
@@ -79,7 +80,7 @@ def unexportable(model: AudioCaptioningModel) -> Iterator[str]:
         yield f"encoder.sample_rate: {model.encoder.sample_rate}"
     elif not model.tag_names:
         yield "encoder.tags: none"
-    if model.vision is not None:
+    if config.vision is not None:
         yield f"vision.kind: {config.vision.kind}"
     if config.fusion is not None and config.fusion.kind != "audio_only":
         yield f"fusion.kind: {config.fusion.kind}"
@@ -125,7 +126,7 @@ def parts_of(model: AudioCaptioningModel) -> dict[str, Part]:
     clip, of_beams = {0: "clips"}, {1: "clips", 3: "beams", 4: "said"}
     prompt, said = {0: "clips", 1: "prompt"}, {0: "captions", 1: "length"}
     keys = {1: "clips", 3: "prompt"}
-    bands = FRONT_ENDS[model.encoder.front_end](np.zeros(16_000, np.float32)).shape[0]
+    bands = FRONT_ENDS[front_end_of(model)](np.zeros(SAMPLE_RATE, np.float32)).shape[0]
     return {
         "encode": Part(
             Encode(model),
@@ -151,12 +152,18 @@ def audio_tokens(model: AudioCaptioningModel) -> int:
         return int(model.adapter(h_a).values.shape[1])
 
 
+def front_end_of(model: AudioCaptioningModel) -> str:
+    """The name of the encoder's front end in runtime/spectrogram.py."""
+    encoder: Any = model.encoder
+    return str(encoder.front_end)
+
+
 def settings_of(model: AudioCaptioningModel, weights: Path) -> Settings:
     config, language_model = model.config, model.language_model
     tokenizer = language_model.tokenizer
     return Settings(
         layout=layout(weights),
-        front_end=model.encoder.front_end,
+        front_end=front_end_of(model),
         sample_rate=model.encoder.sample_rate,
         max_seconds=config.max_seconds,
         tags=model.tag_names,

@@ -19,7 +19,8 @@ from earwitness.encoders.checkpoints import from_original as ced_from_original
 from earwitness.encoders.checkpoints import read_state
 from earwitness.model import AudioCaptioningModel
 from earwitness.weights import tuning
-from earwitness.weights.copying import CheckpointError, copy_weights
+from earwitness.weights.copying import copy_weights
+from earwitness.weights.errors import CheckpointError
 
 State = dict[str, Tensor]
 

@@ -63,7 +63,7 @@ def _run(preset: Preset, folder: Path, *, threads: int, check: bool, dry_run: bo
     from earwitness.training.callbacks import DiskFullError, Stopped, WorkerLostError
     from earwitness.training.forecast import forecast
     from earwitness.training.run import train
-    from earwitness.weights.copying import CheckpointError
+    from earwitness.weights.errors import CheckpointError
 
     if threads:
         torch.set_num_threads(threads)

@@ -29,7 +29,8 @@ from earwitness.encoders.inverted_residual import (
 from earwitness.features import efficient_at_frame_counts, efficient_at_log_mel, full_lengths
 from earwitness.levelling import levelled
 from earwitness.sample_rate import SAMPLE_RATE
-from earwitness.weights.copying import CheckpointError, copy_weights
+from earwitness.weights.copying import copy_weights
+from earwitness.weights.errors import CheckpointError
 
 WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)  # the published ones are among them
 MOBILENET_V3_LARGE = tuple(

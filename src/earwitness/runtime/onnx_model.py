@@ -49,6 +49,7 @@ class OnnxModel:
     pictures: Pictures | None = None
     retrieved_captions = 0
     tags_over_time = tags_clips = True
+    resampler = "soxr"
 
     def __init__(self, folder: str | Path) -> None:
         """Raises ExportError for a folder without graphs, or whose graphs are of other weights."""

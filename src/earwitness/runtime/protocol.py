@@ -42,6 +42,10 @@ class CaptioningModel(Protocol):
         """Hz."""
 
     @property
+    def resampler(self) -> str:
+        """The `resampler` of load_audio with which its sounds are to be read."""
+
+    @property
     def max_seconds(self) -> float:
         """The longest clip that one caption covers."""
 

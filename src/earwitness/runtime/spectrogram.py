@@ -10,8 +10,8 @@ import numpy as np
 
 from earwitness.runtime.mel_power import HOP, SIZE, MelPower
 from earwitness.runtime.protocol import Array
+from earwitness.sample_rate import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz: windows of SIZE samples last 32 ms, and there are 100 a second
 N_MELS = 64
 FLOOR_POWER = 1e-10  # -100 dB
 LEVEL_PEAK, LEVEL_FLOOR = 0.7, 1e-5  # of full scale

@@ -17,6 +17,7 @@ from earwitness.embeds import Embeds
 from earwitness.encoders.frames import prepare_frames
 from earwitness.model import AudioCaptioningModel
 from earwitness.runtime.protocol import NO_JOINT_SPACE, Array, Captions, Decoded, Pictures
+from earwitness.slots import FrameTower, TaggingEncoder, TagTrackEncoder
 
 
 class TorchModel:
@@ -28,6 +29,10 @@ class TorchModel:
     @property
     def sample_rate(self) -> int:
         return int(self.network.encoder.sample_rate)
+
+    @property
+    def resampler(self) -> str:
+        return self.network.resampler
 
     @property
     def max_seconds(self) -> float:
@@ -43,15 +48,16 @@ class TorchModel:
 
     @property
     def tags_over_time(self) -> bool:
-        return hasattr(self.network.encoder, "tag_logits")
+        return isinstance(self.network.encoder, TagTrackEncoder)
 
     @property
     def tags_clips(self) -> bool:
-        return hasattr(self.network.encoder, "tag_probabilities")
+        return isinstance(self.network.encoder, TaggingEncoder)
 
     @property
     def retrieved_captions(self) -> int:
-        return 0 if self.network.retrieval_prompt is None else self.network.config.retrieval.count
+        section = self.network.config.retrieval
+        return 0 if section is None else section.count
 
     @property
     def calibration(self) -> dict[str, float] | None:
@@ -61,16 +67,15 @@ class TorchModel:
     @property
     def pictures(self) -> Pictures | None:
         vision, config = self.network.vision, self.network.config
-        if vision is None:
+        if vision is None or config.vision is None:
             return None
-        if not hasattr(vision, "image_size"):
+        if not isinstance(vision, FrameTower):
             raise ValueError(
                 "this model watches frame features computed before (vision.kind: cached), which no video "
                 "holds: in its config.json name the tower that computed them (vision.kind: clip)"
             )
-        return Pictures(
-            config.vision.frames_per_second, vision.image_size, config.fusion.kind == "visual_only"
-        )
+        required = config.fusion is not None and config.fusion.kind == "visual_only"
+        return Pictures(config.vision.frames_per_second, vision.image_size, required)
 
     @torch.inference_mode()
     def caption(
@@ -92,13 +97,15 @@ class TorchModel:
 
     @torch.inference_mode()
     def tag_logits(self, sounds: Sequence[Array]) -> list[Array]:
+        encoder: Any = self.network.encoder
         h_a = self._listen(sounds)
-        logits = self.network.encoder.tag_logits(h_a).float().cpu()
+        logits = encoder.tag_logits(h_a).float().cpu()
         return [row[mask].numpy() for row, mask in zip(logits, h_a.mask.cpu())]
 
     @torch.inference_mode()
     def tag_probabilities(self, sounds: Sequence[Array]) -> Array:
-        rows: Array = self.network.encoder.tag_probabilities(self._listen(sounds)).float().cpu().numpy()
+        encoder: Any = self.network.encoder
+        rows: Array = encoder.tag_probabilities(self._listen(sounds)).float().cpu().numpy()
         return rows
 
     @torch.inference_mode()

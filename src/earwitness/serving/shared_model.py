@@ -53,7 +53,7 @@ class SharedModel:
     def behind(self, captioner: Captioner, left: Event) -> Captioner:
         """The captioner, its model replaced by this one. Once `left` is set, it raises Abandoned."""
         twin = copy.copy(captioner)
-        twin.model = _Until(left, self)  # type: ignore[assignment]
+        twin.model = _Until(left, self)
         return twin
 
     def tag_logits(self, sounds: Sequence[Array]) -> list[Array]:
