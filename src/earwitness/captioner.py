@@ -153,7 +153,9 @@ class Captioner:
         captions = self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
         return told(captions, progress, length_hint(sources) or None, lambda number, _: number)
 
-    def caption_clips(self, clips: Iterable[Clip], batch_size: int = BATCH, **decoding: Any) -> Iterator[Any]:
+    def caption_clips(
+        self, clips: Iterable[Clip], batch_size: int = BATCH_SIZE, **decoding: Any
+    ) -> Iterator[Any]:
         """Captions of clips that were read before, in order."""
         return self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
 

@@ -146,7 +146,9 @@ def clip_of(row: Row, captioner: Captioner, *, retrieved: bool) -> tuple[Clip, f
     """A row as a clip, and the seconds it lasts if only its loudest window is in the clip. Raises
     MediaError.
     """
-    audio = load_audio(row.audio, captioner.sample_rate, start=row.start, end=row.end)
+    audio = load_audio(
+        row.audio, captioner.sample_rate, start=row.start, end=row.end, resampler=captioner.model.resampler
+    )
     clip = Clip(audio.waveform, row.start, row.start + audio.duration, row.audio)
     cut_from = None
     if audio.duration > captioner.max_seconds + TOLERANCE:
