@@ -99,7 +99,7 @@ def study(
     from earwitness.studies.plan import Request, make_plan
     from earwitness.studies.published import papers
     from earwitness.training.callbacks import DiskFullError, Stopped, WorkerLostError
-    from earwitness.weights.copying import CheckpointError
+    from earwitness.weights.errors import CheckpointError
 
     if paper is None and not check:
         raise fail(f"which paper? There are {', '.join(papers())}; or --check for the plan of all")

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -115,7 +116,8 @@ def _tags(rows: Sequence[Row], tagger: AudioCaptioningModel) -> Iterator[NDArray
         lengths = torch.tensor([len(w) for w in waveforms])
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True)
         h_a = tagger.listen({"waveforms": padded, "lengths": lengths})
-        yield tagger.encoder.tag_probabilities(h_a).float().numpy()
+        encoder: Any = tagger.encoder
+        yield encoder.tag_probabilities(h_a).float().numpy()
 
 
 def frames_of(scene: Scene, bank: Bank, labels: Sequence[str], seconds: float) -> NDArray[np.float32]:

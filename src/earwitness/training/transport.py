@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from earwitness.fusion.ot_attention import matched
@@ -15,7 +17,8 @@ def transport_loss(model: AudioCaptioningModel, trace: Trace, temperature: float
     Similarity and plan are the fusion's where it transports, else computed from h_a and h_v alone.
     """
     assert trace.h_v is not None  # config/checks.py
-    similarity, log_plan = trace.match or matched(model.fusion, trace.h_a, trace.h_v)
+    fusion: Any = model.fusion
+    similarity, log_plan = trace.match or matched(fusion, trace.h_a, trace.h_v)
     scale = getattr(model.fusion, "logit_scale", None)
     if scale is not None:
         return ot_alignment_loss_released(similarity, log_plan, scale)
