@@ -21,7 +21,7 @@ class Encode(nn.Module):
 
     def __init__(self, model: AudioCaptioningModel) -> None:
         super().__init__()
-        self.encoder = model.encoder
+        self.encoder: Any = model.encoder
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h_a = self.encoder.encode_log_mel(log_mel)

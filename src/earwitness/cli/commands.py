@@ -90,7 +90,7 @@ def _load(name: str) -> Any:
     module = import_module(f"earwitness.cli.{name}")
     command: Any
     if hasattr(module, "app"):
-        command: Any = get_group(module.app)
+        command = get_group(module.app)
     else:
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         alone.command(name)(getattr(module, name))

@@ -77,7 +77,7 @@ def _unit(output: Any) -> Floats:
     import torch
 
     vectors = getattr(output, "pooler_output", output)
-    return torch.nn.functional.normalize(vectors.double(), dim=-1).cpu().numpy()  # type: ignore[no-any-return]
+    return torch.nn.functional.normalize(vectors.double(), dim=-1).cpu().numpy()
 
 
 def _load(name: str) -> tuple[Any, Any]:

@@ -119,7 +119,7 @@ def caption_rows(
     """
     waiting: deque[tuple[Row, float | None]] = deque()
 
-    def clips() -> Iterator[Clip | None]:
+    def clips() -> Iterator[Clip]:
         def read(row: Row) -> tuple[Clip, float | None] | MediaError:
             try:
                 return clip_of(row, captioner, retrieved=options.retrieved)

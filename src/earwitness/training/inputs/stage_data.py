@@ -118,10 +118,11 @@ class ClipSource:
         collator = partial(
             ClipCollator, model.encoder.hear, _encoder(model, MAX_CLIP_TOKENS), captions=captions
         )
+        masks = self.section.spec_augment
         return StageData(
             self._stream(read, stage.seed) if self.section.streamed else self._mixture(read, stage.seed),
             ValidationClips(self.section.validation, self.validation, read, model.config.max_seconds),
-            collator(masks=self.section.spec_augment and self.section.spec_augment.model_dump()),
+            collator(masks=masks.model_dump() if masks else None),
             collator(),
         )
 
