@@ -73,7 +73,7 @@ def save_checkpoint(
 
 
 def resolve(name_or_folder: str | Path) -> Path:
-    """Return the folder of a built-in model's name, of a path, or of a hub name, fetched into the hub's cache."""
+    """Return the folder of a built-in model's name, a path, or a hub name, fetched into the hub's cache."""
     if (found := local_folder(name_or_folder)) is not None:
         return found
     folder = Path(name_or_folder)

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from earwitness.checkpoints.folder import CARD, CONFIG, WEIGHTS, load_checkpoint, resolve
+from earwitness.checkpoints.folder import CARD, WEIGHTS, load_checkpoint, resolve
 from earwitness.checkpoints.onnx_graphs import Adapt, Encode, Prefix, ReadCaptions, Step
 from earwitness.checkpoints.onnx_weights import linked_to_weights
+from earwitness.config.start import CONFIG
 from earwitness.model import AudioCaptioningModel
 from earwitness.runtime.settings import SETTINGS, TOKENIZER, ExportError, Settings
 from earwitness.runtime.spectrogram import FRONT_ENDS
