@@ -207,9 +207,9 @@ MOST_LINES = {"file": 250, "function": 50}
 # What is longer today, with the lines that it may have: these numbers may only fall, and a row goes when its
 # file or function is short enough.
 LONGER = {
-    "captioner.py": 270,
+    "captioner.py": 265,
     "media/reading.py:load_audio": 53,
-    "training/objective.py": 280,
+    "training/objective.py": 277,
     "training/trainer.py:train_stage": 58,
 }
 

@@ -170,9 +170,9 @@ def build_adapter(config: ModelConfig, encoder: Encoder, language_model: Any) ->
             options["bands"] = bands
         parts.append(ADAPTERS[section.kind](dim=width, dim_llm=dim_llm, **options))
         width, bands = dim_llm, 1
-    if config.adapter_scale is not None:
-        table = config.adapter_scale == "table"
-        parts.append(Scale(language_model.token_table if table else config.adapter_scale))
+    scale = config.adapter_scale
+    if scale is not None:
+        parts.append(Scale(language_model.token_table if isinstance(scale, str) else scale))
     return parts[0] if len(parts) == 1 else Chain(*parts)
 
 

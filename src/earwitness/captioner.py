@@ -20,7 +20,7 @@ from earwitness.decoding.calibration import scoring
 from earwitness.decoding.words import normalise_caption
 from earwitness.loading import DEFAULT, Runtime, load_model
 from earwitness.media.containers import MediaError
-from earwitness.prefetch import BATCH_SIZE, batches, map_ahead
+from earwitness.prefetch import BATCH_SIZE, batches, check_positive, map_ahead
 from earwitness.progress import Progress, seconds_declared, told
 from earwitness.runtime.protocol import CaptioningModel, Decoded
 from earwitness.segmentation import timeline_clips
@@ -118,15 +118,15 @@ class Captioner:
         A source is a path, bytes, a binary file object, an (array, rate) pair, or an array or tensor [S] or
         [channels, S] at the model's sample rate (16 kHz).
 
-        A clip longer than the model's `max_seconds` is never cut silently: the window that holds the most
-        sound energy is captioned, `start` and `end` say which one it is, and a warning is logged; `timeline`
-        captions all of it. A clip without any sound (all samples alike but for dither) is "silence" with
-        score 1. A model that watches sees the pictures of a video; a source without any it captions by its
-        sound alone (a model that only watches raises MediaError).
+        Of a clip longer than the model's `max_seconds`, the window with the most energy is captioned: `start`
+        and `end` name it, and a warning is logged. `timeline` captions the whole clip. The caption of a clip
+        without sound (constant samples but for dither) is "silence", with score 1. A model with a vision
+        tower uses the frames of a video; it captions a source without frames from its audio alone, and a
+        model of frames alone raises MediaError.
 
         on_error: "raise" raises a MediaError that names the file; a function is called with (source, error)
-        instead, and the caption is None. decoding: use_guide=True, and beams (None: as many as the model
-        names), max_new_tokens=40 ... of `LanguageModel.generate`.
+        instead, and the caption is None. decoding: options of `LanguageModel.generate`: use_guide=True, beams
+        (None: the model's own width), max_new_tokens=40 ...
         """
         if isinstance(sources, list):
             return list(self.stream(sources, batch_size=batch_size, on_error=on_error, **decoding))
@@ -147,7 +147,7 @@ class Captioner:
         workers: threads that decode files ahead. progress: told the sources captioned so far, of how many
         (None: not known); a call takes it, too.
         """
-        _check_positive(batch_size=batch_size, workers=workers)
+        check_positive(batch_size=batch_size, workers=workers)
         loaded = map_ahead(self._load, sources, workers=workers, most=2 * batch_size)
         clips = (clip_or_none(source, outcome, on_error) for source, outcome in loaded)
         captions = self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
@@ -170,18 +170,17 @@ class Captioner:
         progress: Progress | None = None,
         **decoding: Any,
     ) -> Iterator[Caption]:
-        """Captions that follow each other from the source's beginning to its very end, in constant memory.
+        """Yield consecutive captions that cover the whole source, in constant memory.
 
-        It is heard in windows of `window` seconds, one every `hop` seconds (default: 0.8 of it), and cut
-        where one sound gives way to another; no caption is of more than `window` seconds. `merge_neighbours`
-        joins those that say the same. An encoder without tags in time captions the windows themselves.
-        low_latency: the first captions come as soon as their sound is there, in batches that grow up to
-        `batch_size`, instead of in groups of four batches sorted by length; `source` may also be a pair
-        (iterator of arrays, rate) of sound that is still arriving. progress: called with the seconds
-        captioned so far, and of how many (None: the header does not say). Raises ValueError for a window
-        that the model cannot take; MediaError as windows are drawn.
+        The source is encoded in windows of `window` seconds, one every `hop` seconds (default: 0.8 of a
+        window), and cut where its sounds change; no caption covers more than `window` seconds.
+        `merge_neighbours` joins equal neighbours. With an encoder without frame-level tags each window gets
+        a caption. low_latency: yield captions as audio arrives, in batches that grow up to `batch_size`,
+        instead of in groups of four batches sorted by length; `source` may then be a pair (iterator of
+        arrays, rate). progress: called with the seconds captioned so far and in total (None: unknown).
+        Raises ValueError for a window longer than the model's; MediaError while windows are read.
         """
-        _check_positive(batch_size=batch_size)
+        check_positive(batch_size=batch_size)
         if window > self.max_seconds:
             raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
         ahead = 1 if low_latency else batch_size  # windows
@@ -199,9 +198,8 @@ class Captioner:
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
         """A source and its clip (of a long one, the loudest window), or why there is none."""
         try:
-            return source, load_clip(
-                source, self.sample_rate, self.max_seconds, self.sampler, self.model.resampler
-            )
+            clip = load_clip(source, self.sample_rate, self.max_seconds, self.sampler, self.model.resampler)
+            return source, clip
         except MediaError as error:
             return source, error
 
@@ -265,9 +263,3 @@ class Captioner:
         if self.corrector is None:
             return [(text, None) for text in texts]
         return [(c.text, c.original if c.outcome == "corrected" else None) for c in self.corrector(texts)]
-
-
-def _check_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, not {number}")

@@ -14,6 +14,13 @@ R = TypeVar("R")
 BATCH_SIZE = 24  # clips computed at once: a tenth faster than 16 on two cores, as fast as 32 (docs/LOG.md)
 
 
+def check_positive(**numbers: int) -> None:
+    """Raise ValueError that names the number below 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+
+
 def map_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, most: int) -> Iterator[R]:
     """map(function, items) by `workers` threads, at most `most` results ahead of the reader.
 

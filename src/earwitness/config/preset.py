@@ -70,14 +70,14 @@ def load_preset(name_or_path: str, overrides: list[str] | None = None) -> Preset
     Raises ConfigError that lists each unknown key, missing key and wrong value with its place.
     """
     data = _read(name_or_path)
-    first, others = [], []
+    names_weights = "init="
     for override in overrides or []:
-        (first if override.startswith("init=") else others).append(override)
-    for override in first:
-        _apply(data, override)
+        if override.startswith(names_weights):
+            _apply(data, override)
     data = with_model(data)
-    for override in others:
-        _apply(data, override)
+    for override in overrides or []:
+        if not override.startswith(names_weights):
+            _apply(data, override)
     return validated(Preset, with_encoder(data), name_or_path)
 
 

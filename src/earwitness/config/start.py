@@ -79,8 +79,9 @@ def with_encoder(data: dict[str, Any]) -> dict[str, Any]:
     """
     model = data.get("model")
     section = model.get("encoder") if isinstance(model, dict) else None
-    source = section.get("source") if isinstance(section, dict) else None
-    named = section.get("kind") in (None, "checkpoint") if isinstance(section, dict) else False
+    if not isinstance(model, dict) or not isinstance(section, dict):
+        return data
+    source, named = section.get("source"), section.get("kind") in (None, "checkpoint")
     if not isinstance(source, str) or not (named or is_checkpoint(source)):
         return data
     own = model_section(source, "model.encoder.source").get("encoder")

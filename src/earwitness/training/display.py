@@ -32,10 +32,9 @@ class Display(TrainerCallback):
             self._start = time.monotonic(), state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if not state.is_world_process_zero or not logs:
+        if self.say is None or not state.is_world_process_zero or not logs:
             return
-        lines = evaluation_lines(logs) if "eval_loss" in logs else [self._line(state, logs)]
-        for line in lines if self.say else []:
+        for line in evaluation_lines(logs) if "eval_loss" in logs else [self._line(state, logs)]:
             self.say(line)
 
     def _line(self, state: Any, logs: dict[str, Any]) -> str:

@@ -9,15 +9,16 @@ disturbs; then from end to end.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from earwitness.build import build_encoder
-from earwitness.checkpoints.folder import CONFIG, load_checkpoint
+from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.config.errors import ConfigError
 from earwitness.config.stages import Imitation, Stage
+from earwitness.config.start import CONFIG
 from earwitness.config.towers import MobileNetConfig
 from earwitness.embeds import Embeds
 from earwitness.encoders.inverted_residual import pooled
@@ -37,17 +38,17 @@ def build_teacher(model: AudioCaptioningModel, stage: Stage) -> Any:
     """
     section = stage.teacher
     if isinstance(section, str) and (Path(section) / CONFIG).is_file():
-        teacher = load_checkpoint(section).encoder
+        teacher: Any = load_checkpoint(section).encoder
     else:
         if isinstance(section, str):
             section = MobileNetConfig(kind="mobilenet", source=section)
-        teacher = build_encoder(model.config.model_copy(update={"encoder": section})).eval()
+        teacher = build_encoder(model.config.model_copy(update={"encoder": section}))
     if teacher.sample_rate != model.encoder.sample_rate:
         raise ConfigError(
             f"stage {stage.name}: teacher hears {teacher.sample_rate} Hz, the encoder "
             f"{model.encoder.sample_rate}; set the same sample_rate"
         )
-    return teacher
+    return teacher.eval()
 
 
 def clip_logits(encoder: Any, h_a: Embeds) -> Tensor:
@@ -79,7 +80,8 @@ class DistillationTask(Task):
 
     def __init__(self, model: AudioCaptioningModel, weights: Imitation, teacher: Any) -> None:
         super().__init__(model)
-        self.encoder, self.teacher, self.weights = model.encoder, teacher, weights
+        self.encoder = cast(Any, model.encoder)
+        self.teacher, self.weights = teacher, weights
         known = {name: i for i, name in enumerate(teacher.tag_names)}
         shared = [(i, known[name]) for i, name in enumerate(self.encoder.tag_names) if name in known]
         if not shared:
@@ -122,9 +124,8 @@ class DistillationTask(Task):
         before, own = (x, mask), (x, mask)
         for layer, target in zip(self.encoder.network.features, targets):
             own = layer(*(before if self.weights.local else own))
-            added = self.weights.local and getattr(
-                layer, "residual", False
-            )  # only what a block adds is its own
+            added = self.weights.local and getattr(layer, "residual", False)
+            # a residual block is compared by what it adds
             errors.append(channel_error(own[0], target[0], target[0] - before[0] if added else None))
             before = target
         heard = features if self.weights.local else pooled(*own)

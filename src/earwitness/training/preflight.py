@@ -14,11 +14,11 @@ from transformers.integrations.integration_utils import (
     get_available_reporting_integrations,
 )
 
-from earwitness.checkpoints.folder import CONFIG
 from earwitness.config.data import LabelData, ManifestData, MixtureData, SceneData
 from earwitness.config.errors import ConfigError, did_you_mean
 from earwitness.config.preset import Preset
 from earwitness.config.stages import Stage
+from earwitness.config.start import CONFIG
 from earwitness.data.shards import INDEX, ShardError
 from earwitness.encoders.checkpoints import find_weights
 from earwitness.metrics.meteor.data import MissingData

@@ -62,8 +62,8 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
                 start = {name: tensor.clone() for name, tensor in trained_tensors(model).items()}
             begins = i == 0 and any(source.parts is None for source in preset.starts)
             first = begins if stage.evaluate_start is None else stage.evaluate_start
-            options = {"evaluate_start": first, "later": sum(clips[i + 1 :])}
-            metrics = train_stage(model, stage, folder, data, preset.report_to, **options)
+            later, report_to = sum(clips[i + 1 :]), preset.report_to
+            metrics = train_stage(model, stage, folder, data, report_to, evaluate_start=first, later=later)
             trained = blended(start, whole(trained_tensors(model)), stage.blend)
             if processes.is_main_process:
                 save_tensors(trained, folder / STAGE_WEIGHTS)
