@@ -170,6 +170,18 @@ def test_mistakes_are_said_without_a_traceback(run, tmp_path, rows, message):
     assert message in result.stderr and "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--metrics", "cidre_d"], "did you mean 'cider_d'"),
+        (["--neural-text", "words"], "neural_text is raw or ptb, not 'words'"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_a_clip_is_captioned(run, split, tmp_path, option, message):
+    assert message in run(split, *option, status=2).stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_captions_of_a_manifest_meet_its_ids(split, tiny_checkpoint, tmp_path):
     rows = [
         {"id": "clip.one", "audio": "a.wav", "captions": []},

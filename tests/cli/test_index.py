@@ -12,23 +12,13 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from earwitness.checkpoints.folder import save_checkpoint
 from earwitness.cli import app
-from earwitness.config.model import ModelConfig
 from earwitness.retrieval import CaptionDatastore, ClapEmbedder, datastore
 
-sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "systems")]
-from test_presets import build, tiny
-
+sys.path.append(str(Path(__file__).parents[1]))
 from media_samples import mux, tones
-from tiny_parts import write_chat_model, write_clap, write_error_detector
 
 RATE = 16_000
-
-
-@pytest.fixture(scope="module")
-def clap(tmp_path_factory) -> Path:
-    return write_clap(tmp_path_factory.mktemp("clap"))
 
 
 def run(*arguments: object, status: int = 0):
@@ -117,18 +107,6 @@ def sounds(tmp_path_factory) -> Path:
     (folder / "film.mp4").write_bytes(mux("mp4", tones(1.0, 44_100), 44_100, levels=[40] * 10))
     soundfile.write(folder / "noise.wav", 0.1 * np.random.default_rng(0).standard_normal(RATE), RATE)
     return folder
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory, clap) -> Path:
-    """A checkpoint of the preset `all` at tiny width."""
-    folder = tmp_path_factory.mktemp("all")
-    data = tiny("all")[0].model_dump()
-    data["rerank"]["source"] = str(clap)
-    data["correction"]["source"] = str(write_chat_model(folder / "chat"))
-    data["correction"]["detector"] = str(write_error_detector(folder / "detector", bias=20.0))
-    save_checkpoint(build(ModelConfig.model_validate(data)), folder / "checkpoint")
-    return folder / "checkpoint"
 
 
 def test_caption_with_all_that_the_model_can_be_given(

@@ -114,6 +114,8 @@ def test_faults_are_found_before_anything_is_trained(data, monkeypatch) -> None:
     words = ["lamb", "--table", "4", "--data", "mine", "--out", "runs", "only=[finetune]", *TINY]
     result = study(*words, "model.encoder.source=nowhere/at", status=2)
     assert "encoder.source" in result.stderr and not (data / "runs" / "trained").exists()
+    assert "did you mean 'cider_d'" in study(*words, "--metrics", "cidre_d", status=2).stderr
+    assert not (data / "runs" / "trained").exists()
     write_split(data / "mine" / "test.jsonl", 0, 0)
     assert "no row has captions" in study(*words, status=2).stderr
     assert "which paper?" in study(status=2).stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,23 +10,14 @@ from typer.testing import CliRunner
 from earwitness.cli import app
 
 sys.path.append(str(Path(__file__).parent))
-from tiny_study import CAPTIONS, TINY, write_clip, write_towers
+from tiny_study import CAPTIONS, TINY, commands, write_clip, write_towers
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "papers.md"
 # What a tiny width needs beside the commands of the page.
 SMALLER = {
     "train": TINY,
     "study": [*TINY, "--device", "cpu", "--metrics", "rouge_l,cider_d"],
     "evaluate": ["--device", "cpu", "--metrics", "rouge_l,cider_d"],
 }
-
-
-def commands() -> list[list[str]]:
-    """The first block of commands in the section on LAMB."""
-    section = PAGE.read_text("utf-8").partition("\n## LAMB\n")[2]
-    block = re.search(r"^```sh\n(.*?)^```$", section, re.M | re.S)
-    assert block
-    return [shlex.split(line)[1:] for line in block[1].splitlines()]
 
 
 def test_the_how_to_leads_from_wavs_to_the_printed_table(tmp_path, monkeypatch) -> None:
@@ -47,7 +36,7 @@ def test_the_how_to_leads_from_wavs_to_the_printed_table(tmp_path, monkeypatch) 
             ]
         number += 10
         (dataset / f"{split}.csv").write_text("\n".join(lines) + "\n")
-    walk = commands()
+    walk = commands("LAMB")
     assert [words[0] for words in walk] == ["data", "train", "train", "evaluate", "study"]
     outputs = []
     for words in walk:

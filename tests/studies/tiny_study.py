@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,6 +26,22 @@ TINY = [
     "stages.*.workers=0",
     "report_to=[]",
 ]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "papers.md"
+
+
+def block(section: str, language: str) -> str:
+    """The first block in a language in a section of the how-to of the papers' tables."""
+    text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")[2]
+    found = re.search(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+    assert found, (section, language)
+    return found[1]
+
+
+def commands(section: str) -> list[list[str]]:
+    """The words of the commands in a section's first block of them, without the program's name."""
+    return [shlex.split(line)[1:] for line in block(section, "sh").splitlines()]
 
 
 def write_towers(folder: Path) -> None:

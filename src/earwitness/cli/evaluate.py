@@ -18,6 +18,8 @@ from earwitness.cli.scoring import (
     ClapModel,
     DocumentFrequencies,
     ErrorModel,
+    JudgeModel,
+    NeuralText,
     SbertModel,
     SpiceHome,
     frequencies_of,
@@ -88,6 +90,8 @@ def evaluate(
     error_model: ErrorModel = None,
     clap_model: ClapModel = None,
     bert_model: BertModel = None,
+    judge_model: JudgeModel = None,
+    neural_text: NeuralText = None,
 ) -> None:
     """Caption a split and score it.
 
@@ -125,6 +129,8 @@ def evaluate(
             error_model=error_model,
             clap_model=clap_model,
             bert_model=bert_model,
+            judge_model=judge_model,
+            neural_text=neural_text,
             device=resolve_device(device),
         )
         parts["stored_frames"] = any((row.video or "").endswith(".npy") for row in rows)
@@ -141,7 +147,7 @@ def evaluate(
                 progress,
             )
         _write(evaluated, folder, name_of_model(model))
-    _print(evaluated, len(rows), folder)
+    _print(evaluated, len(rows), folder, corrected=correct)
     _print_habits(evaluated.captions)
     if evaluated.failures:
         raise typer.Exit(1)
@@ -198,22 +204,21 @@ def _write(evaluated: Evaluated, folder: Path, name: str) -> None:
             write_page(report, folder / "worst.html", audio=audio, title=f"Worst captions of {name}")
 
 
-def _print(evaluated: Evaluated, count: int, folder: Path) -> None:
+def _print(evaluated: Evaluated, count: int, folder: Path, *, corrected: bool) -> None:
     typer.echo(str(evaluated.report))
     typer.echo(f"captions.jsonl, report.json, .csv, .tex and worst.html are in {folder}", err=True)
     timing = evaluated.timing
     if timing["clips"]:
-        typer.echo(
-            f"{timing['seconds_per_clip']:.3f} s a clip, {timing['clips_per_second']:.2f} clips/s, without "
-            "the loading of the model.",
-            err=True,
-        )
+        pace = f"{timing['seconds_per_clip']:.3f} s a clip, {timing['clips_per_second']:.2f} clips/s"
+        typer.echo(f"{pace}, without the loading of the model.", err=True)
     if evaluated.cut:
         typer.echo(
             f"{len(evaluated.cut)} of {count} clips are longer than the model takes at once: the loudest "
             "window of each was captioned.",
             err=True,
         )
+    if corrected:
+        typer.echo(f"{evaluated.corrected} of {count} captions were corrected.", err=True)
     unscored = count - len(evaluated.failures) - len(evaluated.rows)
     if unscored:
         typer.echo(f"{unscored} of {count} clips have no captions to judge by and are not scored.", err=True)

@@ -86,8 +86,7 @@ def study(
     """Reproduce a paper's tables: train each row, test it, print it beside the published figures.
 
     Rows that share a training or a test share its result. A stopped study is resumed by the same command.
-    Writes
-    study.csv, study.tex and study.txt; runs are in trained/, evaluations in evaluated/.
+    Writes study.csv, study.tex and study.txt; runs are in trained/, evaluations in evaluated/.
 
     \b
     earwitness study --check                                       the plan of every table of every paper
@@ -115,8 +114,10 @@ def study(
         measures = given(
             spice_home=spice_home, sbert_model=sbert_model, error_model=error_model, clap_model=clap_model
         )
+        from earwitness.metrics.evaluation import checked
         from earwitness.studies.run import Testing
 
+        checked(metrics, measures)
         testing = Testing(metrics, measures, batch_size, workers, device, dtype, store, corrector, detector)
         _run(make_plan(requests[0]), folder, testing)
     except (CheckpointError, DiskFullError, WorkerLostError, ValueError, OSError) as error:

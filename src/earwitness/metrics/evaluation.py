@@ -59,9 +59,7 @@ def score(
     Raises:
         ValueError: an unknown metric, or candidates and references that do not fit each other.
     """
-    asked = _asked(metrics)
-    names = metric_names(asked)
-    options = _settings(_as_challenge(settings) if "dcase2024" in asked else settings)
+    names, options = checked(metrics, settings)
     sets = _candidate_sets(candidates)
     corpus = Corpus(sets[0], references, tokenize=tokenize)
     labels = _labels(ids, len(corpus))
@@ -78,6 +76,12 @@ def score(
         pooled={name: value.pooled for name, value in values.items() if value.pooled},
         comments=evaluation.comments,
     )
+
+
+def checked(metrics: str | Iterable[str], settings: dict[str, object]) -> tuple[list[str], Settings]:
+    """The metrics that a request names, and its settings. Raises ValueError for what `score` lacks."""
+    asked = _asked(metrics)
+    return metric_names(asked), _settings(_as_challenge(settings) if "dcase2024" in asked else settings)
 
 
 def _labels(ids: Sequence[str] | None, clips: int) -> list[str]:

@@ -33,8 +33,7 @@ class Cell:
     """A metric of a row on a test set, as printed (percentages times 100).
 
     values: by seed. published: the paper's figure. gaps: by seed, less the reference row; published_gap:
-    the same of
-    the paper's figures. verdict: on the published direction.
+    the same of the paper's figures. verdict: on the published direction.
     """
 
     table: str

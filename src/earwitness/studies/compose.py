@@ -3,10 +3,8 @@
 Scenes have no video and nobody captioned sounds like them, so both are synthetic:
 
 - Frame features, two a second (LAVCap's rate), for `vision: {kind: cached, dim: 64}`. Each label of the
-bank is a
-  random direction of 64 dimensions. A frame shows the labels that sound at that moment, of which half are
-  never in the
-  picture, one thing that makes no sound, and noise.
+  bank is a random direction of 64 dimensions. A frame shows the labels that sound at that moment, of which
+  half are never in the picture, one thing that makes no sound, and noise.
 - Retrieved captions: of the training scenes whose tag probabilities are nearest, never the scene's own.
 """
 

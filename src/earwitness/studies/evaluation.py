@@ -19,10 +19,11 @@ from earwitness.clips import TOLERANCE, Clip, loudest
 from earwitness.data.manifest import Manifest, Row
 from earwitness.media.containers import MediaError
 from earwitness.media.reading import load_audio
-from earwitness.metrics import score
+from earwitness.metrics.evaluation import checked, score
 from earwitness.metrics.report import Report
 from earwitness.metrics.sounds import Sound
 from earwitness.prefetch import map_ahead
+from earwitness.retrieval import CaptionDatastore
 from earwitness.studies.evaluation_folder import CAPTIONS, REPORT, CaptionFile, add_time, open_folder
 
 
@@ -42,7 +43,7 @@ class Options:
 
 @dataclass
 class Evaluated:
-    """The report; id -> why a clip has no caption; id -> seconds of a clip that was cut; the time it took."""
+    """The report; id -> why a clip has no caption; id -> seconds of a clip that was cut; the time taken."""
 
     report: Report
     rows: list[Row]
@@ -50,6 +51,7 @@ class Evaluated:
     cut: dict[str, float]
     timing: dict[str, float]
     captions: list[str]  # of the rows
+    corrected: int  # captions of the folder that a corrector changed
 
 
 def read_split(data: Path) -> list[Row]:
@@ -77,12 +79,15 @@ def evaluate_split(
 
     load: the captioner, called only where a caption is missing. settings: what the folder's captions depend
     on. measures: settings of `score`. progress: called with clips done and seconds captioned since. Raises
-    ValueError if no clip could be captioned.
+    ValueError for metrics or measures that `score` does not have, and if no clip could be captioned.
     """
+    checked(metrics, measures)
     failures: dict[str, str] = {}
     with CaptionFile(open_folder(folder, settings) / CAPTIONS) as captions:
         todo = [row for row in rows if row.id not in captions.texts]
         captioner = load() if todo else None
+        if captioner is not None and captioner.datastore is not None:
+            _refuse_own_captions(captioner.datastore, todo)
         before, start = len(captions.texts), time.perf_counter()
         try:
             if captioner is not None:
@@ -97,7 +102,18 @@ def evaluate_split(
     told = report.to_dict() | {"timing": timing}
     atomic_write_text(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     texts = [captions.texts[row.id] for row in scored]
-    return Evaluated(report, scored, failures, captions.cut, timing, texts)
+    return Evaluated(report, scored, failures, captions.cut, timing, texts, len(captions.corrected))
+
+
+def _refuse_own_captions(store: CaptionDatastore, rows: Sequence[Row]) -> None:
+    """Raises ValueError where a clip would be shown its own captions, by which it is judged."""
+    held = set(store.clip_ids)
+    if own := [row.id for row in rows if row.id in held]:
+        raise ValueError(
+            f"the datastore holds captions of {len(own)} of these clips, the first is {own[0]!r}: make one "
+            "of other clips, or show the model a column `retrieved`, for which `earwitness retrieve` leaves "
+            "a clip's own captions out"
+        )
 
 
 def _seed(seed: int) -> None:

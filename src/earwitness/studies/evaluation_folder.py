@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earwitness.tables import UNCORRECTED
 from earwitness.tables import row as table_row
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def open_folder(folder: Path, settings: dict[str, Any]) -> Path:
 class CaptionFile:
     """captions.jsonl, a row a clip: what a stopped run left is kept, except for a last line that is cut off.
 
-    texts: id -> caption. cut: id -> seconds of a clip of which only a window was captioned.
+    texts: id -> caption. cut: id -> seconds of a clip of which only a window was captioned. corrected: ids of
+    captions that a corrector changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,6 +46,7 @@ class CaptionFile:
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} was not written by this command: name another --out") from None
         self.cut: dict[str, float] = {row["id"]: row["cut_from"] for row in rows if "cut_from" in row}
+        self.corrected = {row["id"] for row in rows if UNCORRECTED in row}
         self.file = path.open("ab")
         self.file.truncate(len(whole))
 
@@ -58,6 +61,8 @@ class CaptionFile:
         row = table_row(caption, model) | {"id": name}
         if cut_from is not None:
             row["cut_from"] = self.cut[name] = round(cut_from, 3)
+        if UNCORRECTED in row:
+            self.corrected.add(name)
         line = json.dumps(row, ensure_ascii=False) + "\n"
         self.file.write(line.encode("utf-8", "backslashreplace"))  # file names need not be text
         self.file.flush()
