@@ -5,6 +5,8 @@ Weights that are not to be had are explained.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from earwitness.build import build_model
@@ -74,6 +76,20 @@ from earwitness.weights import sources
 def test_impossible_combinations_are_refused_by_name(preset, override, message):
     with pytest.raises(ConfigError, match=message):
         load_preset(preset, [override])
+
+
+@pytest.mark.parametrize(
+    "prompt", ["<audio>Describe the sound:", "USER: <audio>", "USER: <audio>\nASSISTANT: yes"]
+)
+@pytest.mark.parametrize("quoted", [False, True])
+def test_text_with_a_colon_is_text(prompt, quoted):
+    value = json.dumps(prompt) if quoted else prompt
+    assert load_preset("lamb", [f"model.prompt={value}"]).model.prompt == prompt
+
+
+def test_a_bracket_that_is_not_closed_is_no_text():
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_preset("lamb", ["model.fusion={kind: concat"])
 
 
 def test_one_override_reaches_every_stage_and_leaves_the_rest():

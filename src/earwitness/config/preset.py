@@ -112,13 +112,27 @@ def _laid_over(base: Any, top: Any) -> Any:
     return top
 
 
+def override_value(text: str) -> Any:
+    """The value of an override: YAML, but text with a colon, such as a prompt, is text and no mapping.
+
+    Raises yaml.YAMLError.
+    """
+    plain = ":" in text and not text.lstrip().startswith(("{", "[", '"', "'"))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        if not plain:
+            raise
+        return text
+    return text if plain and isinstance(value, dict) else value
+
+
 def _apply(data: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"override {override!r} is not of the form key.path=value")
     try:
-        parsed = yaml.safe_load(value)
-        _set(data, path.split("."), parsed)
+        _set(data, path.split("."), override_value(value))
     except yaml.YAMLError:
         raise ConfigError(f"override {override!r}: {value!r} is not valid YAML") from None
     except (ValueError, IndexError, TypeError, AttributeError):

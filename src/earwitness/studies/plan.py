@@ -1,8 +1,8 @@
 """What a study does: each row of the tables as trainings and evaluations, what rows share done once.
 
 A training is one stage of a preset, begun from the training of the stage before it. Two rows that agree in
-model and
-stages up to one share it: LAMB's pre-training serves the fine-tuning on AudioCaps and the one on Clotho.
+model and stages up to one share it: LAMB's pre-training serves the fine-tuning on AudioCaps and that on
+Clotho.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from earwitness.config.data import ManifestData
 from earwitness.config.errors import ConfigError
-from earwitness.config.preset import Preset, load_preset
+from earwitness.config.preset import Preset, load_preset, override_value
 from earwitness.studies.published import DataSet, Paper, Row, Table, published
 
 PARTS = "parts."  # begins an override of every part of a kind: parts.qformer.hidden=256
@@ -28,8 +28,7 @@ class Request:
     """What is asked of a study.
 
     tables: by number; none: all. seeds: how many, from 0. overrides: of every row's preset; the row's own
-    come
-    after them. base: a preset or recipe in place of the paper's. data: a folder with train.jsonl,
+    come after them. base: a preset or recipe in place of the paper's. data: a folder with train.jsonl,
     validation.jsonl and test.jsonl in place of the paper's sets.
     """
 
@@ -165,15 +164,13 @@ def recipe(request: Request, paper: Paper, row: Row, trained: DataSet, seed: int
 
 def _set_parts(model: dict[str, Any], override: str) -> None:
     """parts.KIND.key=value: the value in every fusion and adapter of that kind that has the key."""
-    import yaml
-
     path, equals, value = override.removeprefix(PARTS).partition("=")
     kind, dot, key = path.partition(".")
     if not equals or not dot:
         raise ConfigError(f"override {override!r} is not of the form parts.KIND.key=value")
     for part in [model.get("fusion"), *model["adapter"]]:
         if part and part["kind"] == kind and key in part:
-            part[key] = yaml.safe_load(value)
+            part[key] = override_value(value)
 
 
 def _chained(shared: Preset, preset: Preset) -> Training:
