@@ -21,7 +21,8 @@ LEVELS: list[list[str]] = [
         "version"
     ).split(),
     "attention config decoding features levelling losses media slots".split(),
-    "adapters captions data fusion metrics progress scenes weights".split(),
+    ["weights"],
+    "adapters captions data fusion metrics progress scenes".split(),
     "correction encoders model tables".split(),
     ["runtime"],
     "clips retrieval subtitles".split(),

@@ -256,3 +256,13 @@ def test_refuses_settings_and_names_the_way_to_gated_weights(tmp_path):
         corrector(threshold=90)
     with pytest.raises(OSError, match=r"accept the terms on .*nothing.*a local folder"):
         Corrector.from_pretrained(tmp_path / "nothing", probabilities)
+
+
+def test_what_is_stored_in_bfloat16_is_computed_in_float32_on_a_cpu(tmp_path):
+    from transformers import LlamaForCausalLM
+
+    folder = write_chat_model(tmp_path)
+    LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    for options, dtype in ({}, torch.float32), ({"dtype": "bfloat16"}, torch.bfloat16):
+        correct = Corrector.from_pretrained(folder, probabilities, **options)
+        assert {parameter.dtype for parameter in correct.model.parameters()} == {dtype}

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from earwitness import score
 from earwitness.metrics.clair_a import PROMPT, LocalJudge, clair_a, read_prompt, read_verdict
 from earwitness.metrics.report import Report, report_csv
+
+sys.path.append(str(Path(__file__).parents[1]))  # test modules are imported on their own
+from tiny_parts import write_gguf
 
 CANDIDATES = ["a dog barks", "rain {references}"]
 REFERENCES = [["the dog barks", "barking"], ["rain falls"]]
@@ -141,3 +146,21 @@ def test_a_model_in_a_folder_judges(instruct, tmp_path):
     assert LocalJudge(str(instruct))("aaaa dog 4").startswith('{"score": 7')
     missing = score(["a"], [["a"]], "clair_a", judge_model=str(tmp_path)).missing["clair_a"]
     assert "clair_a needs the model" in missing
+
+
+def test_a_gguf_file_judges_in_float32(tmp_path, monkeypatch):
+    """Its random weights say nothing that is a verdict: that they were asked is what counts."""
+    pytest.importorskip("gguf")
+    import torch
+
+    monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "cache"))
+    write_gguf(tmp_path)
+    judge = LocalJudge(str(tmp_path / "tiny.gguf"))
+    assert {parameter.dtype for parameter in judge._network.parameters()} == {
+        torch.float32
+    }  # stored in bfloat16
+    path = tmp_path / "prompt.txt"
+    path.write_text("{candidate}{references}", encoding="utf-8")
+    settings = {"judge_model": str(tmp_path / "tiny.gguf"), "judge_prompt": str(path)}
+    missing = score(["a dog"], [["a dog barks"]], "clair_a", **settings).missing["clair_a"]
+    assert "the reply on clip 0 ('a dog')" in missing

@@ -22,7 +22,9 @@ ErrorModel = Annotated[
 ]
 ClapModel = Annotated[str | None, typer.Option(help="Hub name or folder, for clap_score and mace.")]
 BertModel = Annotated[str | None, typer.Option(help="Hub name or folder, for bert_score.")]
-JudgeModel = Annotated[str | None, typer.Option(help="Folder of an instruct model, for clair_a.")]
+JudgeModel = Annotated[
+    str | None, typer.Option(help="Folder or GGUF file of an instruct model, for clair_a.")
+]
 NeuralText = Annotated[
     str | None,
     typer.Option(help="What neural metrics read: raw captions, or ptb, tokenized ones as in DCASE's tables."),

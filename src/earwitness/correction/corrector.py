@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import torch
 
+from earwitness.devices import torch_dtype
 from earwitness.stemming import stem, stems
 
 log = logging.getLogger("earwitness")
@@ -85,13 +86,10 @@ class Corrector:
         normalise: Callable[[str], str] = str.strip,
     ) -> None:
         if not getattr(tokenizer, "chat_template", None):
-            raise ValueError(
-                "the corrector's tokenizer has no chat template; take an instruction-tuned model"
-            )
+            raise ValueError("the corrector's tokenizer has no chat template: take an instruct model")
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be a probability, not {threshold}")
-        self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
         self.error_probability = error_probability
         self.threshold = threshold
         self.prompt = prompt
@@ -109,17 +107,20 @@ class Corrector:
         dtype: str = "auto",
         **settings: Any,
     ) -> Self:
-        """With a model by hub name ("meta-llama/Meta-Llama-3-8B-Instruct" in LOAE) or local folder."""
+        """With a model by hub name ("meta-llama/Meta-Llama-3-8B-Instruct" in LOAE) or local folder.
+
+        dtype: "auto" is bfloat16 on a GPU, float32 elsewhere.
+        """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(name_or_path)
-            model: Any = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=dtype)
+            precision = torch_dtype(dtype, torch.device(device))
+            model: Any = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=precision)
         except OSError as error:
             raise OSError(
-                f"cannot load the corrector {str(name_or_path)!r}. If its weights are gated, accept the "
-                f"terms on https://huggingface.co/{name_or_path} and run `hf auth login`; a local folder "
-                f"with the model works as well ({error})"
+                f"cannot load the corrector {str(name_or_path)!r} ({error}). Gated weights: accept the terms "
+                f"on https://huggingface.co/{name_or_path} and run `hf auth login`, or name a local folder"
             ) from error
         return cls(model.to(device), tokenizer, error_probability, **settings)
 

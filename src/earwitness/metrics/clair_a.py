@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from earwitness.devices import torch_dtype
 from earwitness.metrics.neural import load_or_explain
 
 PROMPT = Path(__file__).with_name("clair_a_prompt.txt")
@@ -86,13 +87,13 @@ def prompt_name(path: Path) -> str:
 
 
 class LocalJudge:
-    """An instruct model in a folder (or on the hub), with its own chat template where it has one.
+    """An instruct model, with its own chat template where it has one; in float32 on a CPU.
 
-    Raises MissingData where it cannot be loaded.
+    model: a folder, a GGUF file, `package:NAME` or a hub name. Raises MissingData where it cannot be loaded.
     """
 
     def __init__(self, model: str, device: str = "cpu") -> None:
-        tokenizer, network = load_or_explain("clair_a", model, lambda: _load(model))
+        tokenizer, network = load_or_explain("clair_a", model, lambda: _load(model, device))
         self._tokenizer, self._network, self._device = tokenizer, network.to(device).eval(), device
 
     def __call__(self, prompt: str) -> str:
@@ -121,7 +122,12 @@ class LocalJudge:
         return reply
 
 
-def _load(model: str) -> tuple[Any, Any]:
+def _load(model: str, device: str) -> tuple[Any, Any]:
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
+    from earwitness.weights.gguf import dequantised
+
+    folder = dequantised(model)
+    dtype = torch_dtype("auto", torch.device(device))
+    return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
