@@ -17,6 +17,7 @@ BENCHMARKS = {
     "growth": "cost of 1, 10 and 100 times the clips, and of 10, 60 and 600 s",
     "decoding7b": "captioning at the shape of Llama-2-7B",
     "training7b": "training steps at the shape of Llama-2-7B",
+    "smollm_step": "a training step of LAMB on SmolLM2-135M, part by part",
     "optimal_transport": "Sinkhorn against a loop over clips",
     "token_guide": "the Token Guide's share of decoding",
     "cs_divergence": "Cauchy-Schwarz divergence at a batch of 4096",
