@@ -31,10 +31,9 @@ def test_forms_share_a_stem_and_parts_of_words_have_none() -> None:
 def test_words_that_were_said_come_less_easily_in_any_form_each_caption_its_own(said_words) -> None:
     scores = torch.randn(2, len(WORDS))
     ids = torch.tensor([[7, 0, 1, 8], [9, 9, 5, 10]])  # "a bell rings while", "dogs dogs and are"
-    taken = scores - said_words(ids, scores)
-    lost = [{WORDS[i] for i in row.nonzero().flatten().tolist()} for row in taken]
-    assert lost == [{"Ġbell", "▁bells", "Ġrings", "Ġringing", "Ġring"}, {"Ġdogs"}]
-    assert taken[taken > 0].allclose(torch.tensor(2.0)), "once, however often it was said"
+    penalised = [{"Ġbell", "▁bells", "Ġrings", "Ġringing", "Ġring"}, {"Ġdogs"}]  # once, however often said
+    expected = scores - 2.0 * torch.tensor([[word in row for word in WORDS] for row in penalised])
+    assert torch.equal(said_words(ids, scores), expected)
 
 
 def test_at_the_beginning_nothing_is_said(said_words) -> None:

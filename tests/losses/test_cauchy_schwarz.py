@@ -151,6 +151,15 @@ def test_masked_points_of_a_sample_count_nothing() -> None:
         )
 
 
+def test_points_far_from_the_origin_lose_no_digits() -> None:
+    """Whatever the padding: the squares of coordinates of 1000 leave fp32 no digit for distances of 1."""
+    x, y = 1000 + torch.randn(2, 7, 3), 1000 + torch.randn(2, 5, 3)
+    x_mask, y_mask = length_mask(torch.tensor([2, 7]), 7), length_mask(torch.tensor([5, 1]), 5)
+    found = token_cauchy_schwarz(x, y, 1.0, x_mask=x_mask, y_mask=y_mask)
+    wanted = token_cauchy_schwarz(x.double(), y.double(), 1.0, x_mask=x_mask, y_mask=y_mask)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(ValueError, match=r"\[N, D\] and \[M, D\]"):
         cauchy_schwarz_divergence(torch.randn(2, 3, 4), torch.randn(2, 4))

@@ -55,6 +55,9 @@ def test_released_scale_is_limited():
     similarity, log_plan = torch.rand(1, 3, 4), torch.rand(1, 3, 4)
     limit = ot_alignment_loss_released(similarity, log_plan, torch.tensor(4.6052))
     assert torch.equal(ot_alignment_loss_released(similarity, log_plan, torch.tensor(9.0)), limit)
+    # at the lower limit, 0, all tokens are alike: ln 3 nats for the audio tokens, ln 4 for the visual ones
+    lowest = ot_alignment_loss_released(similarity, log_plan, torch.tensor(-2.0))
+    assert lowest.item() == pytest.approx(math.log(3) + math.log(4))
 
 
 def test_is_eq_4_of_the_real_tokens_whatever_the_padding():

@@ -34,3 +34,12 @@ def test_channels_count_alike_whatever_their_scale():
     assert plain.item() == pytest.approx(0.01, rel=0.2)
     assert channel_error(student, teacher, 10 * teacher).item() == pytest.approx(plain.item() / 100, rel=1e-2)
     assert channel_error(student[:, :, 0, 0], teacher[:, :, 0, 0]) > 0
+
+
+def test_a_channel_that_hardly_moves_counts_by_a_tenth_of_the_mean_variance():
+    """LEAST_VARIANCE, 1e-4, is added to each variance first."""
+    teacher = torch.tensor([[0.0, 5.0], [2.0, 5.0], [0.0, 5.0], [2.0, 5.0]])  # variances 1 and 0
+    student = teacher + torch.tensor([0.5, 0.25])
+    mean = (1 + 1e-4 + 1e-4) / 2
+    wanted = (0.25 / (1 + 1e-4) + 0.0625 / (0.1 * mean)) / 2
+    assert channel_error(student, teacher).item() == pytest.approx(wanted, rel=1e-5)

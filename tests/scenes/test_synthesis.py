@@ -1,8 +1,10 @@
 import csv
+import json
 
 import numpy as np
 import pytest
 import soundfile
+from tests.scenes.golden_scenes import FILE, fingerprint
 
 from earwitness.features import SAMPLE_RATE
 from earwitness.scenes.bank import Bank
@@ -17,6 +19,7 @@ from earwitness.scenes.synthesis.nature import drop
 from earwitness.scenes.synthesis.vehicles import approach
 from earwitness.scenes.tag_set import TagSet
 
+GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 RNG = np.random.default_rng
 
 
@@ -30,6 +33,7 @@ def test_a_recording_is_sound_from_its_label_and_number_alone(label):
     assert np.array_equal(made, synthesise(label, 3))
     other = synthesise(label, 4)
     assert len(other) != len(made) or not np.allclose(other, made, atol=0.01)
+    assert np.allclose([fingerprint(made), fingerprint(other)], GOLDEN[label], rtol=1e-4, atol=1e-4)
 
 
 def test_a_tone_has_its_partials_and_none_beyond_the_band():

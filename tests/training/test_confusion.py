@@ -39,6 +39,19 @@ def test_the_spread_of_the_shift_is_that_of_the_clips():
     assert torch.allclose(shift.std(0), expected, rtol=0.05)
 
 
+def test_what_all_clips_share_does_not_move_them():
+    """A shift is the difference of two clips: the mean of all cancels out, and equal clips stay."""
+    torch.manual_seed(0)
+    clips = torch.randn(8, 1, 3)
+    torch.manual_seed(1)
+    plain = confused(Embeds.full(clips), 2.0).values - clips
+    torch.manual_seed(1)
+    offset = confused(Embeds.full(clips + 100.0), 2.0).values - (clips + 100.0)
+    assert torch.allclose(plain, offset, atol=1e-4) and plain.abs().max() > 0.1
+    same = Embeds.full(torch.full((5, 2, 3), 7.0))
+    assert torch.equal(confused(same, 2.0).values, same.values)
+
+
 def test_only_training_is_confused(clip_recipe, tmp_path):
     """What is measured after each two steps is told by tokens as they are."""
     still = {"learning_rate": 1e-12, "weight_decay": 0.0}
