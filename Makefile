@@ -3,6 +3,7 @@
 # make test-light  what works without torch, in an environment of its own, .venv-light
 # make lint        ruff and mypy
 # make docs        the documentation, into docs/_build
+# make pictures    the pictures of the page in docs/images, by headless Chromium
 # make bench       every benchmark; one of them: make bench ARGS=mini
 #
 # Everything is installed from constraints.txt, once; a change of either file installs again. `make demo` installs
@@ -17,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 pip = PIP_DISABLE_PIP_VERSION_CHECK=1 $(1)/bin/python -m pip install -qq -c constraints.txt
 
-.PHONY: demo test test-light lint docs bench clean
+.PHONY: demo test test-light lint docs pictures bench clean
 .DELETE_ON_ERROR:
 
 demo: export HF_HUB_OFFLINE = 1
@@ -40,6 +41,9 @@ lint: $(INSTALLED_DEV)
 
 docs: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -qW --keep-going docs docs/_build
+
+pictures: $(INSTALLED_DEV)
+	@SCREENSHOTS=docs/images HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m browser tests/serving/test_page.py -k screenshots
 
 bench: $(INSTALLED_DEV)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks $(ARGS)

@@ -40,6 +40,7 @@ def test_a_short_recording_gets_the_captioners_caption(client, captioner) -> Non
     (row,) = told["captions"]
     assert row["caption"] == expected.text
     assert row["score"] == pytest.approx(expected.score, abs=1e-4)
+    assert row["sureness"] == expected.sureness
     assert (row["start"], row["end"], row["kind"]) == (0.0, 2.0, expected.kind)
     assert [name for name, _ in row["tags"]] == [name for name, _ in expected.tags]
 

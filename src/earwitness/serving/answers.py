@@ -22,15 +22,17 @@ FAILED = "the server failed in the middle of its answer; its log has the reason,
 
 
 class CaptionRow(BaseModel):
-    """start, end: seconds. score: 0..1. tags: names and probabilities, the most probable first.
+    """start, end: seconds. score: 0..1; sureness: the same in a word.
 
-    logprob: mean log-probability of the caption's tokens, where a model wrote it.
+    tags: names and probabilities, the most probable first. logprob: mean log-probability of the caption's
+    tokens, where a model wrote it.
     """
 
     start: float
     end: float
     caption: str
     score: float
+    sureness: Literal["sure", "likely", "unsure"]
     tags: list[tuple[str, float]]
     kind: Literal["sound", "speech", "silence"]
     logprob: float | None = None
@@ -89,7 +91,7 @@ class Health(BaseModel):
 
 
 def caption_row(caption: Caption) -> CaptionRow:
-    cells = row(caption) | {"kind": caption.kind}
+    cells = row(caption) | {"kind": caption.kind, "sureness": caption.sureness}
     return CaptionRow(**{name: cells[name] for name in CaptionRow.model_fields})
 
 

@@ -47,7 +47,7 @@ STREAMED = {"x-accel-buffering": "no", "cache-control": "no-store"}
 LINES = (
     '{"type": "progress", "stage": "captions", "seconds": 16.0}\n'
     '{"type": "caption", "start": 0.0, "end": 4.2, "caption": "a dog barks", "score": 0.71, '
-    '"tags": [["Dog", 0.93]], "kind": "sound"}\n'
+    '"sureness": "likely", "tags": [["Dog", 0.93]], "kind": "sound"}\n'
     '{"type": "end", "model": "mini", "duration": 4.2, "damaged": false, "faults": [], "covered": 1.0}\n'
 )
 SRT = "1\n00:00:00,000 --> 00:00:04,200\na dog barks\n\n"

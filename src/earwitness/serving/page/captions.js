@@ -1,6 +1,6 @@
 // The captions of the recording that is shown: a row for each, appended as it is found, and a lane over time.
 
-import { $, element, minutes, sureness } from "./dom.js";
+import { $, element, minutes } from "./dom.js";
 
 const READABLE = 88; // px of the lane below which neighbours share a place: "57 captions" in its letters
 
@@ -115,9 +115,9 @@ function listRow(caption, seek) {
   text.setAttribute("aria-label", `Caption at ${minutes(caption.start)}`);
   text.onkeydown = (event) => { if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); text.blur(); } };
   text.oninput = () => { caption.caption = text.textContent.replace(/\s+/g, " ").trim(); };
-  const sure = element("span", { className: "sure", textContent: sureness(caption.score), title: `score ${caption.score.toFixed(2)}` });
+  const sure = element("span", { className: "sure", textContent: caption.sureness, title: `score ${caption.score.toFixed(2)}` });
   const tags = element("span", { className: "tags", textContent: caption.tags.map(([name, p]) => `${name} ${p.toFixed(2)}`).join(" · ") });
   const row = element("li", {}, time, text, sure, tags);
-  row.dataset.sure = sure.textContent;
+  row.dataset.sure = caption.sureness;
   return row;
 }

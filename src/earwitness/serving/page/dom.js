@@ -45,6 +45,3 @@ export function shortened(name) {
   if (tail) shown.append(element("span", { className: "tail", textContent: name.slice(-tail) }));
   return shown;
 }
-
-/** How sure a score is, in a word: of captions scored .8 about four in five are right. */
-export const sureness = (score) => (score >= 0.8 ? "sure" : score >= 0.5 ? "likely" : "unsure");
