@@ -72,11 +72,17 @@ class MediaError(ValueError):
 @contextlib.contextmanager
 def open_container(source: Any) -> Iterator[Any]:
     """An open PyAV input container that reads nothing but `source` (path, bytes or binary file object)."""
-    name, media = name_of(source), media_of(source)
-    file = _open_file(media, name)
+    with open_file(source) as file, _open_wav(file, name_of(source)) as container:
+        yield container
+
+
+@contextlib.contextmanager
+def open_file(source: Any) -> Iterator[Any]:
+    """A source (path, bytes or binary file object) as a file. Raises MediaError if it is none."""
+    media = media_of(source)
+    file = _open_file(media, name_of(source))
     try:
-        with _open_wav(file, name) as container:
-            yield container
+        yield file
     finally:
         if file is not media:  # the caller's own file object stays open
             file.close()

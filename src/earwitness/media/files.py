@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earwitness.media.arrays import array_and_rate
 from earwitness.media.containers import MediaError, declared_duration, open_container, pictures
-from earwitness.media.pcm import array_and_rate
 from earwitness.media.source import is_array, is_live, track_of
 from earwitness.sample_rate import SAMPLE_RATE
 

@@ -13,20 +13,22 @@ from typing import Any
 import av
 import numpy as np
 
+from earwitness.media.arrays import array_and_rate
 from earwitness.media.containers import (
     DECODE_ERRORS,
-    MAX_CHANNELS,
     MediaError,
     audio_stream,
     check_rate,
     declared_duration,
     is_guessed,
     open_container,
+    open_file,
     own_duration,
     pictures,
 )
 from earwitness.media.downmix import Downmix
-from earwitness.media.source import is_array, is_live, media_of, name_of, track_of
+from earwitness.media.ogg import links
+from earwitness.media.source import Source, is_array, is_live, media_of, name_of, track_of
 from earwitness.media.timestamps import Clock
 from earwitness.media.wav import riff_shortfall
 
@@ -52,25 +54,25 @@ class PcmStream:
         self.has_video = False
         self.declared: float | None = None
         self.pictures_end: float | None = None
-        self.clock: Clock | None = None
+        self.clocks: list[Clock] = []  # of each link of a chain, else one
         self.failed = self.failed_in_a_row = self.failed_reads = self.broken = self.samples = 0
         self.gave_up = False
         self._downmix = Downmix()
 
     @property
     def position(self) -> float:
-        return self.clock.position if self.clock else 0.0
+        return self.clocks[0].position if self.clocks else 0.0
 
     @property
     def filled(self) -> float:
-        return self.clock.filled if self.clock else 0.0
+        return sum(clock.filled for clock in self.clocks)
 
     def blocks(self, skip_to: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
         """(rate, float32 [n]) in order. Sound before `skip_to` seconds may be left out; `position` tells."""
         if is_live(self.source):
             blocks = self._from_live()
         else:
-            blocks = self._from_array() if is_array(self.source) else self._from_container(skip_to)
+            blocks = self._from_array() if is_array(self.source) else self._from_file(skip_to)
         for rate, samples in blocks:
             yield rate, self._mono(samples)
 
@@ -96,19 +98,35 @@ class PcmStream:
             array, rate = array_and_rate((piece, rate), self.assumed_rate)
             yield rate, to_float(array)
 
-    def _from_container(self, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
-        with open_container(self.source) as container:
-            stream, moving = audio_stream(container, self.source), pictures(container)
-            self.has_video = bool(moving)
+    def _from_file(self, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
+        with open_file(self.source) as file:
+            chain = [Source(link, track_of(self.source), self.name) for link in links(file)]
+            declared: list[float | None] = []
+            for link in chain:  # nothing of it is skipped: only decoding tells how long a link is
+                self.gave_up = False
+                try:
+                    yield from self._from_container(link, 0.0)
+                except MediaError:
+                    self.failed_reads += 1  # the next one may be whole
+                    self.declared = None
+                declared.append(self.declared)
+                self.declared = sum(filter(None, declared)) if all(declared) else None
+        if not chain:
+            yield from self._from_container(self.source, skip_to)
+
+    def _from_container(self, source: Any, skip_to: float) -> Iterator[tuple[int, np.ndarray]]:
+        with open_container(source) as container:
+            stream, moving = audio_stream(container, source), pictures(container)
+            self.has_video = self.has_video or bool(moving)
             self.declared = None if is_guessed(container, stream) else declared_duration(container, stream)
             if self.declared and container.format.name == "wav" and stream.bit_rate:
-                self.declared += riff_shortfall(media_of(self.source)) * 8 / stream.bit_rate
+                self.declared += riff_shortfall(media_of(source)) * 8 / stream.bit_rate
             watched = moving if own_duration(stream) is None and not is_guessed(container, stream) else []
             for other in container.streams:
                 if other.index != stream.index and other not in watched:  # let the demuxer step over them
                     with contextlib.suppress(AttributeError, ValueError):
                         other.discard = "all"
-            self.clock = clock = Clock(container, stream, self.has_video, skip_to)
+            self.clocks.append(clock := Clock(container, stream, bool(moving), skip_to))
             yield from self._decode(self._frames(container, [stream, *watched], clock), clock)
 
     def _decode(self, frames: Iterator[Any], clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
@@ -178,29 +196,6 @@ class PcmStream:
                 failures = 0
             yield packet
         self.gave_up = True
-
-
-def array_and_rate(source: Any, assumed_rate: int) -> tuple[np.ndarray, int]:
-    """An array, tensor or (array, rate) pair -> ([channels, S], Hz); MediaError for what is not sound."""
-    if track_of(source) not in (None, 1):
-        raise MediaError(name_of(source), f"has one audio track; there is no track {track_of(source)}")
-    source = media_of(source)
-    array, rate = source if isinstance(source, tuple) else (source, assumed_rate)
-    if hasattr(array, "detach"):  # torch, which need not be imported to be recognised
-        array = array.detach().cpu()
-        array = (array.float() if array.is_floating_point() else array).numpy()
-    array = np.asarray(array)
-    if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
-        reason = f"arrays of sound are [S] or [channels, S] numbers, not {array.shape} of {array.dtype}"
-        raise MediaError("<array>", reason)
-    array = np.atleast_2d(array)
-    if not 1 <= len(array) <= MAX_CHANNELS:
-        reason = f"has {len(array)} channels, not 1 to {MAX_CHANNELS}; arrays are [channels, S]: transpose?"
-        raise MediaError("<array>", reason)
-    if not isinstance(rate, int | float | np.integer | np.floating) or rate % 1 != 0:  # NaN neither
-        raise MediaError("<array>", f"its sample rate is {rate!r}, not a whole number of Hz")
-    check_rate("<array>", int(rate))
-    return array, int(rate)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
