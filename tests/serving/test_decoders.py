@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from earwitness.media import reading as media
+from earwitness.media.resampling import METHODS
 from earwitness.serving.decoders import Decoders
 from earwitness.serving.limits import Limits, Refused
 from earwitness.serving.metrics import Metrics
@@ -28,8 +29,8 @@ LIMITS = Limits(minutes=1.0)
 
 
 @asynccontextmanager
-async def pool(count: int = 1, limits: Limits = LIMITS) -> AsyncIterator[Decoders]:
-    async with asyncio.timeout(60), Decoders(count, RATE, limits, Metrics()) as decoders:
+async def pool(count: int = 1, limits: Limits = LIMITS, resampler: str = "soxr") -> AsyncIterator[Decoders]:
+    async with asyncio.timeout(60), Decoders(count, RATE, resampler, limits, Metrics()) as decoders:
         yield decoders
 
 
@@ -51,13 +52,14 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())
 
 
-def test_sound_is_what_load_audio_gives() -> None:
+@pytest.mark.parametrize("resampler", METHODS)
+def test_sound_is_what_load_audio_gives(resampler) -> None:
     async def test() -> None:
-        async with pool(2) as decoders:
+        async with pool(2, resampler=resampler) as decoders:
             paths = sorted(EXAMPLES.glob("*.[ofm]*[p4sc]"))[:4]
             found = await asyncio.gather(*(decoded(decoders, path.open("rb")) for path in paths))
             for path, recording in zip(paths, found):
-                expected = media.load_audio(path)
+                expected = media.load_audio(path, resampler=resampler)
                 waveform, *about = recording
                 assert np.array_equal(waveform, expected.waveform)
                 assert about == [list(expected.faults), expected.covered]

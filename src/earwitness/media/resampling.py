@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,7 @@ MATRIX = 1 << 20  # coefficients; 44.1 to 16 kHz has 76,000, coprime rates have 
 GATHERED = 1 << 16  # outputs at once: bounds the gathered taps to some 10 MB
 
 
+Array = NDArray[np.float32]
 Waveform = TypeVar("Waveform", bound="np.ndarray | Tensor")
 
 
@@ -116,7 +119,7 @@ def _on_grid(stream: PcmStream, to_rate: int, method: str, start: float) -> Iter
 
 
 class SincStream:
-    """torchaudio's default resampling (Hann-windowed sinc, width 6, rolloff 0.99) as a stream, in torch.
+    """torchaudio's default resampling (Hann-windowed sinc, width 6, rolloff 0.99) as a stream.
 
     Output n lies at input time n * from_rate / to_rate. With the rates divided by their common factor,
     every `from_rate` inputs give `to_rate` outputs: one matrix product, or, where that matrix would be
@@ -124,76 +127,72 @@ class SincStream:
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
-        import torch
-
         gcd = math.gcd(from_rate, to_rate)
         self.from_rate, self.to_rate = from_rate // gcd, to_rate // gcd
         self.taps, self.width = sinc_taps(self.from_rate, self.to_rate)
         self.matrix = _period_matrix(self.from_rate, self.to_rate)
-        self.held = torch.zeros(self.width)  # inputs from the next period's first one - width on
+        self.held: Array = np.zeros(
+            self.width, np.float32
+        )  # inputs from the next period's first one - width on
         self.received = self.periods = 0  # inputs, and periods put out
 
     def resample_chunk(self, chunk: np.ndarray, last: bool = False) -> np.ndarray:
         """Float32 [S] -> the outputs of complete periods; with `last` all of them."""
-        import torch
-
-        pieces = [self.held, torch.from_numpy(np.array(chunk, np.float32))]
+        pieces = [self.held, np.asarray(chunk, np.float32)]
         self.received += len(chunk)
         if last:
-            pieces.append(torch.zeros(self.width + self.from_rate))
-        self.held = torch.cat(pieces)
+            pieces.append(np.zeros(self.width + self.from_rate, np.float32))
+        self.held = np.concatenate(pieces)
         count = max(0, (len(self.held) - 2 * self.width) // self.from_rate)
         at_once = max(1, GATHERED // self.to_rate)
         outputs = [self._periods(k, min(k + at_once, count)) for k in range(0, count, at_once)]
-        result = torch.cat(outputs) if outputs else torch.zeros(0)
+        result = np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
         if last:
             total = -(-self.received * self.to_rate // self.from_rate)  # ceil
             result = result[: total - self.periods * self.to_rate]
         self.periods += count
-        self.held = self.held[count * self.from_rate :].clone()
-        return result.numpy()
+        self.held = self.held[count * self.from_rate :].copy()
+        return result
 
-    def _periods(self, first: int, stop: int) -> Tensor:
-        import torch
-
+    def _periods(self, first: int, stop: int) -> Array:
         inputs = self.held[first * self.from_rate : stop * self.from_rate + 2 * self.width]
         if self.matrix is not None:
-            return (inputs.unfold(0, len(self.matrix), self.from_rate) @ self.matrix).flatten()
-        n = torch.arange((stop - first) * self.to_rate)
-        windows = inputs.unfold(0, 2 * self.width + 1, 1)[n * self.from_rate // self.to_rate]  # [N, taps]
-        return (windows * self.taps[n % self.to_rate]).sum(-1)
+            windows = sliding_window_view(inputs, len(self.matrix))[:: self.from_rate]
+            return (np.ascontiguousarray(windows) @ self.matrix).ravel()  # BLAS takes no overlapping rows
+        n = np.arange((stop - first) * self.to_rate)
+        windows = sliding_window_view(inputs, 2 * self.width + 1)[n * self.from_rate // self.to_rate]
+        result: Array = (windows * self.taps[n % self.to_rate]).sum(-1)
+        return result
 
 
 @lru_cache(maxsize=16)
-def sinc_taps(from_rate: int, to_rate: int) -> tuple[Tensor, int]:
+def sinc_taps(from_rate: int, to_rate: int) -> tuple[Array, int]:
     """Coprime rates -> (taps [to_rate, 2 * width + 1], width): row p serves outputs n with n % to_rate == p.
 
     Tap j multiplies input floor(p * from / to) - width + j of the output's period. With b = min(from, to) *
     rolloff and t = b * (distance, in periods), clamped to +-6: h = b / from * sinc(t) * cos(pi t / 12)^2.
     """
-    import torch
-
     base = min(from_rate, to_rate) * ROLLOFF
     width = math.ceil(LOWPASS_FILTER_WIDTH * from_rate / base)
-    phase = torch.arange(to_rate)
+    phase = np.arange(to_rate)
     offset = phase * from_rate // to_rate
-    inputs = (offset[:, None] + torch.arange(-width, width + 1)).double() / from_rate
-    t = base * (inputs - phase[:, None].double() / to_rate)
-    t = t.clamp(-LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
-    window = torch.cos(t * math.pi / LOWPASS_FILTER_WIDTH / 2).square()
-    return (torch.sinc(t) * window * (base / from_rate)).float(), width
+    inputs = (offset[:, None] + np.arange(-width, width + 1)) / from_rate
+    t = base * (inputs - phase[:, None] / to_rate)
+    t = t.clip(-LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
+    window = np.square(np.cos(t * math.pi / LOWPASS_FILTER_WIDTH / 2))
+    return (np.sinc(t) * window * (base / from_rate)).astype(np.float32), width
 
 
 @lru_cache(maxsize=16)
-def _period_matrix(from_rate: int, to_rate: int) -> Tensor | None:
+def _period_matrix(from_rate: int, to_rate: int) -> Array | None:
     """The taps laid out as [from_rate + 2 * width, to_rate], or None where that would be huge."""
-    import torch
-
     taps, width = sinc_taps(from_rate, to_rate)
     if (from_rate + 2 * width) * to_rate > MATRIX:
         return None
-    rows = torch.arange(to_rate)[:, None] * from_rate // to_rate + torch.arange(2 * width + 1)
-    return torch.zeros(to_rate, from_rate + 2 * width).scatter_(1, rows, taps).T.contiguous()
+    places = np.arange(to_rate)[:, None] * from_rate // to_rate + np.arange(2 * width + 1)
+    matrix = np.zeros((from_rate + 2 * width, to_rate), np.float32)
+    np.put_along_axis(matrix.T, places, taps, 1)
+    return matrix
 
 
 class _Through:

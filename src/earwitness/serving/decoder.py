@@ -40,7 +40,9 @@ def allow_seconds(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def decode(source: str, samples: BinaryIO, sample_rate: int, minutes: float) -> dict[str, Any]:
+def decode(
+    source: str, samples: BinaryIO, sample_rate: int, resampler: str, minutes: float
+) -> dict[str, Any]:
     """Writes the sound of `source`, float32, to `samples` as it is decoded; returns the last answer."""
     written = 0
 
@@ -52,7 +54,14 @@ def decode(source: str, samples: BinaryIO, sample_rate: int, minutes: float) -> 
         print(json.dumps({"samples": written}), flush=True)
 
     try:
-        audio = media.load_audio(source, sample_rate, end=60 * minutes + 1, max_seconds=None, on_chunk=write)
+        audio = media.load_audio(
+            source,
+            sample_rate,
+            end=60 * minutes + 1,
+            resampler=resampler,
+            max_seconds=None,
+            on_chunk=write,
+        )
     except media.MediaError as error:
         return {"status": 422 if _is_media(source) else 415, "detail": f"the file {error.reason}"}
     if audio.duration > 60 * minutes:

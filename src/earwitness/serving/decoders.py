@@ -71,10 +71,16 @@ class Decoder:
 
 
 class Decoders:
-    """async with Decoders(2, 16_000, limits, metrics) as decoders: async with decoders.decoding(file): ..."""
+    """async with Decoders(2, 16_000, "soxr", limits, metrics) as decoders: ... decoders.decoding(file)
 
-    def __init__(self, count: int, sample_rate: int, limits: Limits, metrics: Metrics) -> None:
-        self.count, self.sample_rate, self.limits, self.metrics = count, sample_rate, limits, metrics
+    sample_rate, resampler: as load_audio takes them; the model's.
+    """
+
+    def __init__(
+        self, count: int, sample_rate: int, resampler: str, limits: Limits, metrics: Metrics
+    ) -> None:
+        self.count, self.limits, self.metrics = count, limits, metrics
+        self.sample_rate, self.resampler = sample_rate, resampler
         sound = np.float32().nbytes * sample_rate * 60 * limits.minutes
         self.memory = int(limits.decoder_bytes + SOUND_COPIES * sound)
         self._all: set[Decoder] = set()
@@ -125,8 +131,9 @@ class Decoders:
 
     async def _obeyed(self, media: BinaryIO, recording: Recording) -> dict[str, Any] | None:
         """The last answer of the next decoder that is idle; None if it ends before."""
-        limits, rate = self.limits, self.sample_rate
-        order = {"sample_rate": rate, "minutes": limits.minutes, "seconds": limits.decoder_seconds}
+        limits = self.limits
+        order: dict[str, Any] = {"sample_rate": self.sample_rate, "resampler": self.resampler}
+        order |= {"minutes": limits.minutes, "seconds": limits.decoder_seconds}
         while (decoder := await self._idle.get()).process.returncode is not None:  # ended while it was idle
             self._give_back(decoder, alive=False)
         answer = None

@@ -71,7 +71,8 @@ class Listener:
     ) -> None:
         self.model = SharedModel(captioner.model, batch_size, metrics)
         self.captioner, self.batch_size, self.metrics = captioner, batch_size, metrics
-        self.decoders = Decoders(decoders, captioner.sample_rate, limits, metrics)
+        rate, resampler = captioner.sample_rate, captioner.model.resampler
+        self.decoders = Decoders(decoders, rate, resampler, limits, metrics)
         self.places = asyncio.Semaphore(limits.concurrency)
         self.threads = ThreadPoolExecutor(limits.concurrency, "earwitness")
         self._stack = AsyncExitStack()
