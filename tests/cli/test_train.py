@@ -52,11 +52,13 @@ def test_faults_end_the_command_with_their_mend(recipe, tmp_path):
 
 
 def test_export_writes_what_it_is_asked_for(tiny_checkpoint, tmp_path):
-    told = run("export", "--model", str(tiny_checkpoint), "--merged", str(tmp_path / "merged"))
+    told = run("export", str(tiny_checkpoint), "--merged", str(tmp_path / "merged"))
     assert told.exit_code == 0 and load_checkpoint(tmp_path / "merged").card == "# tiny\n\nRandom weights.\n"
     told = run("export", "--model", str(tiny_checkpoint), "--peft", str(tmp_path / "peft"))
     assert told.exit_code == 2 and "no tower of this model was trained with LoRA" in told.output
-    assert run("export", "--model", str(tiny_checkpoint)).exit_code == 2
+    assert run("export", str(tiny_checkpoint)).exit_code == 2
+    told = run("export", str(tiny_checkpoint), "--model", "mini", "--merged", str(tmp_path / "no"))
+    assert told.exit_code == 2 and "name one model" in told.output
 
 
 def test_a_hub_that_is_not_reached_ends_the_command_with_a_message(tiny_checkpoint, monkeypatch):

@@ -12,7 +12,8 @@ from earwitness.cli.errors import exit_on_error
 
 def export(
     model: Annotated[
-        str | None, typer.Option(help="A checkpoint folder or hub name; none: the built-in model.")
+        str | None,
+        typer.Argument(help="A checkpoint folder or hub name; none: the built-in model.", show_default=False),
     ] = None,
     onnx: Annotated[
         Path | None, typer.Option(help="Write a checkpoint for ONNX Runtime here; torch loads it as well.")
@@ -21,19 +22,24 @@ def export(
     peft: Annotated[Path | None, typer.Option(help="Write LoRA as PEFT adapters here.")] = None,
     push: Annotated[str | None, typer.Option(help="Upload the checkpoint to this hub repository.")] = None,
     private: Annotated[bool, typer.Option(help="With --push: a private repository.")] = False,
+    named: Annotated[
+        str | None, typer.Option("--model", hidden=True, help="MODEL, as other commands.")
+    ] = None,
 ) -> None:
     """Give a trained model away: for ONNX Runtime, merged, as PEFT adapters, or on the hub.
 
     \b
-    earwitness export --model runs/mine/model --onnx mine   installations without torch caption with it
-    earwitness export --model runs/lamb/model --merged lamb-merged
-    earwitness export --model runs/lamb/model --push someone/lamb
+    earwitness export runs/mine/model --onnx mine   installations without torch caption with it
+    earwitness export runs/lamb/model --merged lamb-merged
+    earwitness export runs/lamb/model --push someone/lamb
     """
     from earwitness.loading import DEFAULT
 
     if not (onnx or merged or peft or push):
         raise typer.BadParameter("say what to make: --onnx, --merged, --peft or --push")
-    name = model or str(DEFAULT)
+    if model and named:
+        raise typer.BadParameter("name one model: MODEL and --model are the same")
+    name = model or named or str(DEFAULT)
     with exit_on_error():
         if onnx:
             from earwitness.checkpoints.onnx_export import export_onnx
