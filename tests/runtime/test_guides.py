@@ -66,7 +66,8 @@ def test_order_guide(seed, logits) -> None:
     guide = TorchOrderGuide([source(tag) for tag in tags], tokenizer, len(words))
     said = np.zeros((CLIPS, BEAMS, 0), np.int64)
     wanted = guide.processor(encoded, torch.zeros(1))(rows(said), rows(logits))
-    found = OrderGuide(tags, vocabulary, len(words)).processor(clips, list(over_time))(said, logits)
+    token_logits = list(np.log(over_time) - np.log1p(-over_time))
+    found = OrderGuide(tags, vocabulary, len(words)).processor(clips, token_logits)(said, logits)
     assert np.array_equal(rows(found), wanted.numpy())
 
 

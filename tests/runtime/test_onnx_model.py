@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def onnx_model(exported) -> OnnxModel:
 @pytest.fixture(scope="module")
 def torch_model(exported) -> TorchModel:
     return TorchModel(load_checkpoint(exported))
+
+
+def test_nothing_of_a_batch_is_kept(onnx_model) -> None:
+    """Of batches of other lengths each time, in bytes of Python's objects and of arrays."""
+
+    def caption(seed: int) -> None:
+        onnx_model.caption([noise(1.0 + 0.1 * seed, seed), noise(2.0 + 0.03 * seed, seed)], **FAST)
+
+    caption(0)
+    tracemalloc.start()
+    try:
+        caption(1)
+        before, _ = tracemalloc.get_traced_memory()
+        for seed in range(2, 6):
+            caption(seed)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000 < peak  # the sound of one clip alone is more
 
 
 def assert_same(found: Any, wanted: Any) -> None:

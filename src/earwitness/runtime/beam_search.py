@@ -70,7 +70,9 @@ def beam_search(
         if length <= min_new_tokens:
             logits = logits.copy()
             logits[..., end] = -np.inf
-        totals = (log_softmax(logits) + running[..., None]).reshape(clips, -1)
+        totals = log_softmax(logits)
+        totals += running[..., None]
+        totals = totals.reshape(clips, -1)
         best = _largest(totals, 2 * beams)
         parents, tokens = np.divmod(best, vocabulary)  # [B, 2 n]
         totals = np.take_along_axis(totals, best, 1)
@@ -123,7 +125,8 @@ class _Finished:
 def log_softmax(x: Array) -> Array:
     """Along the last axis."""
     x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+    x -= np.log(np.exp(x).sum(-1, keepdims=True))
+    return x
 
 
 def _largest(x: Array, count: int) -> Ids:

@@ -60,22 +60,27 @@ class OrderGuide:
         self.tokens = order_tokens(vocabulary, size)
 
     def processor(self, probabilities: Array, over_time: Sequence[Array]) -> Processor:
-        """probabilities: of each clip's tags [B, tags]; over_time: at each of its tokens, [N, tags]."""
-        disordered = np.array([not self._in_order(*clip) for clip in zip(probabilities, over_time)])
+        """probabilities: of each clip's tags [B, tags]. over_time: their logits at each token, [N, tags]."""
+        in_order = [self._in_order(*clip) for clip in zip(probabilities, over_time)]
+        disordered = np.flatnonzero(~np.array(in_order))
 
         def guided(said: Ids, logits: Array) -> Array:
-            forbidden = np.zeros(logits.shape, bool)
-            forbidden[..., self.tokens] = disordered[:, None, None]
-            return np.where(forbidden, np.float32(-np.inf), logits)
+            logits = logits.copy()
+            logits[disordered[:, None], :, self.tokens] = -np.inf
+            return logits
 
         return guided
 
     def _in_order(self, probabilities: Array, over_time: Array) -> bool:
-        active = (over_time >= ACTIVE_SHARE * over_time.max(0)) & (probabilities >= MIN_TAG_PROBABILITY)
-        activity = active.astype(np.float32)  # [N, tags]
+        probable = np.flatnonzero(probabilities >= MIN_TAG_PROBABILITY)
+        if len(probable) < 2:
+            return False
+        at_times = sigmoid(over_time[:, probable])
+        activity = (at_times >= ACTIVE_SHARE * at_times.max(0)).astype(np.float32)  # [N, probable]
         overlap, length = activity.T @ activity, activity.sum(0)
         shorter = np.minimum(length[:, None], length)
-        return bool(((shorter > 0) & (overlap <= MAX_OVERLAP * shorter) & self.distinct).any())
+        distinct = self.distinct[np.ix_(probable, probable)]
+        return bool(((shorter > 0) & (overlap <= MAX_OVERLAP * shorter) & distinct).any())
 
 
 class RepetitionPenalty:
@@ -89,6 +94,10 @@ class RepetitionPenalty:
         taken = np.zeros((*logits.shape[:2], logits.shape[2] + 1), np.float32)  # the last: words without kin
         np.put_along_axis(taken, self.kin[said].reshape(*said.shape[:2], -1), self.penalty, 2)
         return logits - taken[..., :-1]
+
+
+def sigmoid(x: Array) -> Array:
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
 
 
 def token_guide(change: Array) -> Processor:

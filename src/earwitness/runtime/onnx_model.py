@@ -138,29 +138,29 @@ class OnnxModel:
         if self._tag_guide is not None:
             yield self._tag_guide.processor(tags)
         if self._order_guide is not None:
-            yield self._order_guide.processor(tags, [_sigmoid(logits) for logits in over_time])
+            yield self._order_guide.processor(tags, over_time)
 
     def _adapted(self, sounds: Sequence[Array]) -> tuple[Array, Array, Array, list[Array]]:
         """z_a [B, N_g, D_llm]; the sounds in the space where beams are chosen [B, dim]; the probabilities of
         their tags [B, tags], and the logits over time [N, tags] of each.
         """
         rows: dict[int, tuple[Array, ...]] = {}
-        for places, h_a, logits, tags in self._encoded(sounds):
-            rows |= zip(places, zip(*self._graphs("adapt", h_a), tags, logits))
-        *stacked, over_time = zip(*(rows[place] for place in range(len(sounds))))
-        z_a, audio, tags = map(np.stack, stacked)
-        return z_a, audio, tags, list(over_time)
+        for places, *encoded in self._encoded(sounds):
+            rows |= zip(places, zip(*encoded))
+        h_a, over_time, tags = zip(*(rows[place] for place in range(len(sounds))))
+        adapted: dict[int, tuple[Array, ...]] = {}
+        for places in _alike(h_a):  # the larger the batch, the less its recurrent layers take for each clip
+            adapted |= zip(places, zip(*self._graphs("adapt", np.stack([h_a[place] for place in places]))))
+        z_a, audio = (np.stack(x) for x in zip(*(adapted[place] for place in range(len(sounds)))))
+        return z_a, audio, np.stack(tags), list(over_time)
 
     def _encoded(self, sounds: Sequence[Array]) -> Iterator[tuple[list[int], Array, Array, Array]]:
         """Clips of one length at a time, so that nothing is padded: their places, h_a, tag logits of tokens,
         tags.
         """
-        places: dict[int, list[int]] = defaultdict(list)
         spectra = [self._log_mel(without_offset(sound)) for sound in sounds]
-        for place, spectrum in enumerate(spectra):
-            places[spectrum.shape[1]].append(place)
-        for length, alike in places.items():
-            count = max(1, MOST_FRAMES // length)
+        for alike in _alike(spectra):
+            count = max(1, MOST_FRAMES // spectra[alike[0]].shape[1])
             for first in range(0, len(alike), count):
                 some = alike[first : first + count]
                 yield some, *self._graphs("encode", np.stack([spectra[place] for place in some]))  # type: ignore[misc]
@@ -189,8 +189,12 @@ class OnnxModel:
         return cosine
 
 
-def _sigmoid(x: Array) -> Array:
-    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+def _alike(arrays: Sequence[Array]) -> list[list[int]]:
+    """The places of the arrays of each shape."""
+    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, array in enumerate(arrays):
+        places[array.shape].append(place)
+    return list(places.values())
 
 
 def _unit(x: Array) -> Array:
