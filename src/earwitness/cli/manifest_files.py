@@ -11,6 +11,8 @@ def files_of_manifests(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str
 
     A row's video stands for its sound. Raises ValueError for rows that are stretches of files, or share one.
     """
+    if not any(path.suffix.lower() == ".jsonl" for path in paths):
+        return list(paths), {}
     from earwitness.data.manifest import Manifest
 
     found: list[Path] = []
