@@ -27,6 +27,7 @@ BENCHMARKS = {
     "loader": "the data loader",
     "timeline": "boundaries of timelines, an hour and ten, a video of 2 GB",
     "archive": "ten thousand files captioned by a command that is killed three times",
+    "first_line": "how soon the server answers a one-hour upload",
     "server": "the HTTP server under load and under attack, against the batch engine",
 }
 
