@@ -33,7 +33,7 @@ def watched(model: AudioCaptioningModel) -> dict[str, Stopwatch]:
     places: list[tuple[Any, str]] = [
         (model, "listen"),
         (model.adapter, "forward"),
-        (model.language_model, "logits"),
+        (model.language_model, "branches"),
         (model.guide, "forward"),
     ]
     for watch, (part, name) in zip(watches.values(), places):
