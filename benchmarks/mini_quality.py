@@ -118,7 +118,7 @@ def evaluate(
     model, source: SceneSource, count: int, embed: Embed | None, *, as_files: bool = False, **decoding
 ) -> dict[str, float]:
     composer = source.composer(validation=True)
-    collate = SceneCollator(composer, model.encoder.hear, None, masks=False)
+    collate = SceneCollator(composer, model.encoder.compute_log_mel, None, masks=False)
     captions, references, scores, truths = [], [], [], []
     for first in range(0, count, 32):
         indices = list(range(first, min(first + 32, count)))

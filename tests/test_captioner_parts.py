@@ -135,7 +135,7 @@ def test_each_window_shows_its_own_pictures_and_the_sound_outlasts_them(model, c
     with caplog.at_level(logging.WARNING, "earwitness"):
         dark, bright, blind = captioner.timeline(source, window=1.0, **FAST)
     assert len({round(c.score, 4) for c in (dark, bright, blind)}) == 3
-    assert "captioned by its sound alone" in caplog.text
+    assert "captioned from its audio alone" in caplog.text
 
 
 def test_a_model_that_only_watches_refuses_a_sound(config):
@@ -144,7 +144,7 @@ def test_a_model_that_only_watches_refuses_a_sound(config):
     refused = []
     captions = captioner(clips()[:2], on_error=lambda source, error: refused.append(str(error)), **FAST)
     assert captions[0] is not None and captions[1] is None
-    assert refused == ["<array>: holds no moving pictures, which are required here"]
+    assert refused == ["<array>: has no video, which is required here"]
 
 
 def test_frame_features_of_no_video_are_refused(config):

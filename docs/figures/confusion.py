@@ -1,4 +1,4 @@
-"""What the encoder hears in one sound: as it is, and moved from one other sound towards another."""
+"""The encoder's tags of one sound, unchanged and shifted from a second sound towards a third."""
 
 import matplotlib.pyplot as plt
 import torch

@@ -15,11 +15,11 @@ def draw():
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
     titles = ("means of embeddings", "joint space")
     for axis, space, title in zip(axes, (MeanSpace(), model().space), titles):
-        heard = []
+        vectors = []
         for name in sounds:
             h_a = model().listen(sound(name))
-            heard.append(F.normalize(space.hear(h_a, model().adapter(h_a)), dim=1))
-        match = torch.cat(heard) @ F.normalize(space.read(z_t), dim=1).T
+            vectors.append(F.normalize(space.embed_audio(h_a, model().adapter(h_a)), dim=1))
+        match = torch.cat(vectors) @ F.normalize(space.embed_text(z_t), dim=1).T
         axis.imshow(match, cmap="Oranges")
         for row, column in enumerate(match.argmax(1).tolist()):
             axis.plot(column, row, "o", color="tab:green" if row == column else "tab:red", markersize=4)

@@ -11,12 +11,12 @@ SOUND = "rain_and_thunder.opus"
 
 @torch.inference_mode()
 def draw():
-    heard = sound(SOUND)
-    h_a = model().listen(heard)
-    own = model().space.hear(h_a, model().adapter(h_a)).numpy()
-    decoded = model().caption(heard, beams=8, num_return_sequences=8)
+    clip = sound(SOUND)
+    h_a = model().listen(clip)
+    own = model().space.embed_audio(h_a, model().adapter(h_a)).numpy()
+    decoded = model().caption(clip, beams=8, num_return_sequences=8)
     (ranked,) = rerank(
-        [decoded.texts], own, lambda texts: model().space.read(caption_embeddings(texts)).numpy()
+        [decoded.texts], own, lambda texts: model().space.embed_text(caption_embeddings(texts)).numpy()
     )
     figure, axis = plt.subplots(figsize=(7, 3))
     for entry in ranked:

@@ -1,4 +1,4 @@
-"""A caption, the recordings that are placed after it, and the scene that is heard.
+"""A caption, the recordings placed after it, and the resulting scene.
 
 The bank is cut from the example sounds, so that the figure needs nothing else.
 """
@@ -49,14 +49,14 @@ def draw():
         settings = {"seconds": SECONDS, "human": 1.0, "augment": 0.0, "seed": 1}
         scene = Composer(recordings, pool, tag_set, [CAPTION], **settings).plan(0)
         mel = log_mel(torch.from_numpy(render_waveform(scene, recordings))[None])
-    figure, (plan, heard) = plt.subplots(2, 1, figsize=(6.5, 3.8), sharex=True, height_ratios=(1, 1.6))
+    figure, (plan, scene_axis) = plt.subplots(2, 1, figsize=(6.5, 3.8), sharex=True, height_ratios=(1, 1.6))
     for placed in scene.placed:
         row = labels.index(recordings.recordings[placed.recording].label)
         plan.barh(row, placed.length / 100, left=placed.onset / 100, color=f"C{row}", edgecolor="white")
     plan.set_yticks(range(len(labels)), labels)
     plan.set_title(f"“{CAPTION}”")
-    heard.imshow(
+    scene_axis.imshow(
         mel[0], origin="lower", aspect="auto", extent=(0, SECONDS, 0, 64), vmin=mel.max() - 60, cmap="magma"
     )
-    heard.set(xlabel="time (s)", ylabel="mel bin")
+    scene_axis.set(xlabel="time (s)", ylabel="mel bin")
     return figure

@@ -1,4 +1,4 @@
-"""Recordings made by formula, as the encoder sees them."""
+"""Synthetic recordings in mel bands."""
 
 import matplotlib.pyplot as plt
 import torch

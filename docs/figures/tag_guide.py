@@ -1,4 +1,4 @@
-"""What the built-in model hears in three sounds by its tag head, and says of them at three weights of it."""
+"""The tag head's predictions for three sounds, and the model's captions at three weights of the guide."""
 
 import matplotlib.pyplot as plt
 import torch
@@ -16,9 +16,9 @@ def draw():
     usual = guide.weight
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.4))
     for axis, name in zip(axes, SOUNDS):
-        heard = model().encoder.tag_probabilities(model().listen(sound(name)))[0]
-        best = heard.topk(6).indices
-        axis.barh([model().tag_names[i] for i in best.tolist()], heard[best], color="tab:blue")
+        tags = model().encoder.tag_probabilities(model().listen(sound(name)))[0]
+        best = tags.topk(6).indices
+        axis.barh([model().tag_names[i] for i in best.tolist()], tags[best], color="tab:blue")
         axis.invert_yaxis()
         axis.set_title(name)
         said = []

@@ -15,15 +15,15 @@ def attention(reader, x):
 
 @torch.inference_mode()
 def draw():
-    heard = sound("woman_and_dog.opus")
-    h_a = model().listen(heard)
+    clip = sound("woman_and_dog.opus")
+    h_a = model().listen(clip)
     adapter = model().adapter
     panels = {
-        "log-mel: a woman speaks, then a dog barks": log_mel(heard["waveforms"])[0, :, ::4],
+        "log-mel: a woman speaks, then a dog barks": log_mel(clip["waveforms"])[0, :, ::4],
         "semantic queries": attention(adapter.semantic, h_a),
         "temporal queries": attention(adapter.temporal, adapter.temporal_encoder(h_a)),
     }
-    seconds = heard["waveforms"].shape[1] / 16_000
+    seconds = clip["waveforms"].shape[1] / 16_000
     figure, axes = plt.subplots(3, 1, figsize=(6.5, 4.2), sharex=True)
     for axis, (title, values) in zip(axes, panels.items()):
         low = values.max() - 60 if values.shape[0] == 64 else 0

@@ -1,4 +1,4 @@
-"""AsyncCaptioner: captions that are awaited, so that an event loop goes on while the model works.
+"""AsyncCaptioner: an asynchronous Captioner, which keeps the event loop free while the model computes.
 
 captioner = AsyncCaptioner(Captioner.from_pretrained())
 caption = await captioner("dog.wav")
@@ -21,7 +21,7 @@ END: Any = object()
 
 
 class AsyncCaptioner:
-    """A Captioner and one thread that works for it; what is asked for at once takes turns, batch by batch.
+    """A Captioner and one worker thread; concurrent requests take turns, batch by batch.
 
     Arguments and errors are the Captioner's. `progress` and `on_error` are called in that thread.
     """

@@ -32,7 +32,7 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Embeds | None = None) -> Tensor:
         values, mask = context or (x, None)
-        if mask is not None:  # softmax needs something to look at
+        if mask is not None:  # softmax needs an unmasked entry
             mask = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]  # [B, 1, 1, M]
         q, k, v = (self._split(y) for y in (self.query(x), self.key(values), self.value(values)))
         rate = self.dropout if self.training else 0.0
@@ -71,7 +71,7 @@ class ReadingLayer(nn.Module):
 
 
 class QueryLayer(nn.Module):
-    """Queries look at one another, then at the context: [B, Q, dim] -> [B, Q, dim]."""
+    """Self-attention of the queries, then cross-attention to the context: [B, Q, dim] -> [B, Q, dim]."""
 
     def __init__(self, *, dim: int, context_dim: int, heads: int, hidden: int, dropout: float = 0.1) -> None:
         super().__init__()

@@ -87,7 +87,7 @@ def build_model(
 ) -> AudioCaptioningModel:
     """Builds every slot. tokenizer: for a language model with random weights, which has none of its own.
 
-    Raises SourceError if a tower's weights are not to be had.
+    Raises SourceError if a tower's weights are not available.
     """
     encoder = build_encoder(config)
     vision = build_vision(config)

@@ -1,6 +1,6 @@
-"""Captioner: sounds and videos in, captions out. The main path of the package, from top to bottom.
+"""Captioner: the main path of the package, from audio and video to captions.
 
-captioner = Captioner.from_pretrained()              # the model that comes with the package
+captioner = Captioner.from_pretrained()              # the built-in model
 captioner("dog.wav").text                            # one clip, one caption
 captioner(["a.wav", "b.mp4"])                        # many, in order
 for caption in captioner.timeline("long.mp4"): ...   # any length, in windows
@@ -21,7 +21,7 @@ from earwitness.decoding.words import normalise_caption
 from earwitness.loading import DEFAULT, Runtime, load_model
 from earwitness.media.containers import MediaError
 from earwitness.prefetch import BATCH_SIZE, batches, check_positive, map_ahead
-from earwitness.progress import Progress, seconds_declared, told
+from earwitness.progress import Progress, seconds_declared, track_progress
 from earwitness.runtime.protocol import CaptioningModel, Decoded
 from earwitness.segmentation import timeline_clips
 
@@ -38,7 +38,7 @@ SORTED_BATCHES = 4  # batches that are sorted by length together
 
 
 class Captioner:
-    """A model and all that it takes to make a file a caption."""
+    """Captions files and arrays with a model."""
 
     def __init__(
         self,
@@ -50,19 +50,19 @@ class Captioner:
         corrector: Corrector | None = None,
         stored_frames: bool = False,
     ) -> None:
-        """model: `TorchModel` or `OnnxModel` of earwitness.runtime. name: what its captions are signed with.
-        datastore: its captions nearest to a clip's audio are shown to the model, which must have a prompt.
-        reranker: chooses among the beams. corrector: rewrites faulty captions, which `Caption.uncorrected`
-        keeps. stored_frames: pictures come with clips (`caption_clips`); none are read from videos.
+        """model: `TorchModel` or `OnnxModel` of earwitness.runtime. name: the model's, for display.
+        datastore: source of retrieved captions for the model's prompt. reranker: chooses among the beams.
+        corrector: rewrites faulty captions, which `Caption.uncorrected` keeps. stored_frames: clips come with
+        frames (`caption_clips`); none are read from videos.
         """
         if datastore is not None and not model.retrieved_captions:
-            raise ValueError("this model has no prompt for retrieved captions: leave the datastore out")
+            raise ValueError("this model has no prompt for retrieved captions: remove the datastore")
         self.model, self.name = model, name
         self.datastore, self.reranker, self.corrector = datastore, reranker, corrector
         self.sampler = None if stored_frames else FrameSampler.of(model.pictures)
         self.sample_rate, self.max_seconds = model.sample_rate, model.max_seconds
         self.score = scoring(model.calibration, model.tag_names)
-        self.last: Caption | None = None  # that it gave
+        self.last: Caption | None = None  # the latest result
 
     @classmethod
     def from_pretrained(
@@ -73,13 +73,13 @@ class Captioner:
         runtime: Runtime = "auto",
         **parts: Any,
     ) -> Captioner:
-        """A checkpoint folder, a hub name, or None or "mini": the model that comes with the package.
+        """Load a checkpoint folder, a hub name, or (None or "mini") the built-in model.
 
         device: "auto" is the GPU if there is one. dtype: of the language model ("bfloat16", torch.float16
         ...); "auto" is bfloat16 on a GPU and float32 elsewhere. The encoder and adapter stay in float32.
         runtime: "onnx" (the built-in model and exported ones), "torch", or "auto": ONNX Runtime for such a
         model on the CPU, else torch. parts: as for `Captioner` itself. Raises CheckpointError or ConfigError
-        that says what is wrong with the checkpoint, MissingExtra where torch is needed and not installed.
+        for a faulty checkpoint, MissingExtra where torch is needed and not installed.
         """
         model = load_model(name_or_path, device, dtype, runtime)
         return cls(model, "mini" if name_or_path is None else Path(name_or_path).name, **parts)
@@ -113,7 +113,7 @@ class Captioner:
     def __call__(
         self, sources: Any, *, batch_size: int = BATCH_SIZE, on_error: OnError = "raise", **decoding: Any
     ) -> Any:
-        """A source -> its Caption; a list of sources -> the list of their Captions, in order.
+        """Caption a source, or a list of sources in order.
 
         A source is a path, bytes, a binary file object, an (array, rate) pair, or an array or tensor [S] or
         [channels, S] at the model's sample rate (16 kHz).
@@ -142,21 +142,21 @@ class Captioner:
         progress: Progress | None = None,
         **decoding: Any,
     ) -> Iterator[Caption | None]:
-        """As a call with a list, but yields as it goes: a million files take the memory of a few batches.
+        """Like a call with a list, but yield captions one by one, in the memory of a few batches.
 
-        workers: threads that decode files ahead. progress: told the sources captioned so far, of how many
-        (None: not known); a call takes it, too.
+        workers: threads that decode files ahead. progress: called with the sources captioned so far and in
+        total (None: unknown); a call takes it, too.
         """
         check_positive(batch_size=batch_size, workers=workers)
         loaded = map_ahead(self._load, sources, workers=workers, most=2 * batch_size)
         clips = (clip_or_none(source, outcome, on_error) for source, outcome in loaded)
         captions = self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
-        return told(captions, progress, length_hint(sources) or None, lambda number, _: number)
+        return track_progress(captions, progress, length_hint(sources) or None, lambda number, _: number)
 
     def caption_clips(
         self, clips: Iterable[Clip], batch_size: int = BATCH_SIZE, **decoding: Any
     ) -> Iterator[Any]:
-        """Captions of clips that were read before, in order."""
+        """Yield the captions of decoded clips, in order."""
         return self._captions(batches(clips, SORTED_BATCHES * batch_size), batch_size, decoding)
 
     def timeline(
@@ -182,21 +182,21 @@ class Captioner:
         """
         check_positive(batch_size=batch_size)
         if window > self.max_seconds:
-            raise ValueError(f"this model hears at most {self.max_seconds:g} s at once, not {window:g} s")
+            raise ValueError(f"this model takes at most {self.max_seconds:g} s at once, not {window:g} s")
         ahead = 1 if low_latency else batch_size  # windows
         clips = timeline_clips(source, self.model, window, hop, self.sampler, batch_size=ahead)
         groups = batches(clips, batch_size, 1) if low_latency else batches(clips, SORTED_BATCHES * batch_size)
         captions = self._captions(groups, batch_size, decoding)
         total = seconds_declared(source) if progress else None
-        return told(captions, progress, total, lambda _, caption: caption.end)
+        return track_progress(captions, progress, total, lambda _, caption: caption.end)
 
     def _repr_html_(self) -> str:
-        """For notebooks: which model it is, and its last caption under a player."""
-        told = self.last._repr_html_() if self.last else ""
-        return f"<b>Captioner {html.escape(self.name)}</b>: hears {self.max_seconds:g} s at once{told}"
+        """HTML for notebooks: the model's name, and its last caption under a player."""
+        last = self.last._repr_html_() if self.last else ""
+        return f"<b>Captioner {html.escape(self.name)}</b>: clips of up to {self.max_seconds:g} s{last}"
 
     def _load(self, source: Any) -> tuple[Any, Clip | MediaError]:
-        """A source and its clip (of a long one, the loudest window), or why there is none."""
+        """Return a source with its clip (of a long one, the loudest window), or with the error."""
         try:
             clip = load_clip(source, self.sample_rate, self.max_seconds, self.sampler, self.model.resampler)
             return source, clip
@@ -206,21 +206,21 @@ class Captioner:
     def _captions(
         self, groups: Iterable[Sequence[Clip | None]], batch_size: int, decoding: dict[str, Any]
     ) -> Iterator[Any]:
-        """Clips (None: not read) -> captions in order; in a group, those of like length share a batch."""
+        """Yield the captions of clips (None: not read) in order; a group is batched by length."""
         for group in groups:
             captions = [clip.captioned_silence() if clip and clip.is_silent else None for clip in group]
-            heard = [(i, clip) for i, clip in enumerate(group) if clip and not captions[i]]
-            heard.sort(key=lambda pair: len(pair[1].waveform))
-            for first in range(0, len(heard), batch_size):
-                places, batch = zip(*heard[first : first + batch_size])
+            audible = [(i, clip) for i, clip in enumerate(group) if clip and not captions[i]]
+            audible.sort(key=lambda pair: len(pair[1].waveform))
+            for first in range(0, len(audible), batch_size):
+                places, batch = zip(*audible[first : first + batch_size])
                 for i, caption in zip(places, self._caption_batch(batch, decoding)):
                     captions[i] = caption
-            for made in captions:
-                self.last = made or self.last
-                yield made
+            for caption in captions:
+                self.last = caption or self.last
+                yield caption
 
     def _caption_batch(self, clips: Sequence[Clip], decoding: dict[str, Any]) -> Iterator[Caption]:
-        """Listen, watch, look up -> search -> choose -> correct."""
+        """Encode, retrieve, decode, rerank and correct one batch."""
         if decoding.get("beams") is None:
             decoding = decoding | {"beams": self.model.beams}
         vectors = self._embed(clips)  # [B, D] of each embedder
@@ -239,19 +239,19 @@ class Captioner:
             yield Caption(text, score, clip.start, clip.end, tags, clip.source, before, logprob)
 
     def _embed(self, clips: Sequence[Clip]) -> dict[Any, Any]:
-        """The sounds as vectors [B, D] of each embedder that captions are compared by, computed once."""
+        """Embed the audio, [B, D], once for each embedder of the datastore and the reranker."""
         embedders = {part.embedder for part in (self.datastore, self.reranker) if part is not None}
         return {e: e.embed_audio([clip.waveform for clip in clips], self.sample_rate) for e in embedders}
 
     def _similar(self, clips: Sequence[Clip], vectors: dict[Any, Any]) -> list[list[str]] | None:
-        """The datastore's captions nearest to each clip, or those that came with it, as in training."""
+        """Return the datastore's captions nearest to each clip, or those stored with the clips."""
         if self.datastore is None:
             return Clip.shown_captions(clips)
         found = self.datastore.retrieve(vectors[self.datastore.embedder], self.model.retrieved_captions)
         return [[normalise_caption(similar.caption) for similar in own] for own in found]
 
     def _best(self, decoded: Decoded, vectors: dict[Any, Any]) -> tuple[list[str], list[float]]:
-        """Each clip's caption and the mean log-probability of its tokens."""
+        """Return each clip's caption and the mean log-probability of its tokens."""
         texts, scores = decoded.texts, decoded.scores
         if self.reranker is not None:
             rows = self.reranker(vectors[self.reranker.embedder], texts, scores.tolist())
@@ -259,7 +259,7 @@ class Captioner:
         return texts, scores.tolist()
 
     def _correct(self, texts: list[str]) -> list[tuple[str, str | None]]:
-        """Each caption to tell, and what was said before it was corrected (None: it was not)."""
+        """Return each caption and its text before correction (None: unchanged)."""
         if self.corrector is None:
             return [(text, None) for text in texts]
         return [(c.text, c.original if c.outcome == "corrected" else None) for c in self.corrector(texts)]

@@ -1,4 +1,4 @@
-"""A captioner with the parts that retrieve, re-rank and correct, as a command or a study asks for them."""
+"""A captioner with retrieval, re-ranking and correction, as a command or a study requests them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load_captioner(
 
 
 def checked(config: ModelConfig, parts: Parts, name: str) -> CorrectionConfig | None:
-    """The section that corrects, if it is asked for. Raises ConfigError for what the model cannot do."""
+    """Return the correction section, if requested. Raises ConfigError if the model has none."""
     if parts.frames and config.vision is None:
         raise ConfigError(f"--frames: {name} was not made to watch (its config has no section vision)")
     if parts.retrieve and config.retrieval is None:

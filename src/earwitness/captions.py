@@ -1,4 +1,4 @@
-"""Caption: what was heard, where and how surely; and what is done with a row of them."""
+"""Caption: the text, time, score and tags of a clip; and operations on sequences of captions."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-MAX_TAGS, MIN_TAG = 5, 0.2  # tags told: at most five, from this probability on
+MAX_TAGS, MIN_TAG_PROBABILITY = 5, 0.2  # of the tags that a caption keeps
 
 SPEECH = re.compile(r"\b(speech|speaking|talking|conversation|narration|monologue|whispering)\b", re.I)
-IS_SPEECH = 0.5  # probability of such a tag from which on a caption's time counts as speech
+MIN_SPEECH_PROBABILITY = 0.5  # of such a tag, for a caption's time to count as speech
 
-SURE, LIKELY = 0.8, 0.5  # least scores of captions that are called so
+SURE, LIKELY = 0.8, 0.5  # minimum scores of captions with these labels
 
 Tags = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What was heard in `source` between `start` and `end`.
+    """The caption of `source` between `start` and `end`.
 
     score: 0..1; of a calibrated model (its config has decoding.calibration) the probability that every sound
-    that the caption names can be heard, else the geometric mean of its tokens' probabilities, exp(logprob).
+    that the caption names is present, else the geometric mean of its tokens' probabilities, exp(logprob).
     tags: (name, probability), the most probable first: those of at least 0.2, at most five, and at least one
-    if the model has tags. uncorrected: what the model decoded, where `text` is a correction of it. logprob:
-    mean log-probability of the caption's tokens; None where it is not known.
+    if the model has tags. uncorrected: the decoded text, where `text` is a correction of it. logprob: mean
+    log-probability of the caption's tokens; None where it is unknown.
     """
 
     text: str
@@ -44,19 +44,19 @@ class Caption:
 
     @property
     def sureness(self) -> str:
-        """The score in a word: "sure", "likely" or "unsure"."""
+        """The score's label: "sure", "likely" or "unsure"."""
         return sureness(self.score)
 
     @property
     def kind(self) -> str:
-        """ "silence", "speech" where the tags say that somebody speaks, else "sound"."""
+        """ "silence", "speech" where a speech tag is probable, else "sound"."""
         if self.tags == (("silence", 1.0),):
             return "silence"
-        speech = any(p >= IS_SPEECH and is_speech_tag(name) for name, p in self.tags)
+        speech = any(p >= MIN_SPEECH_PROBABILITY and is_speech_tag(name) for name, p in self.tags)
         return "speech" if speech else "sound"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the caption and its tags, under a player if the source is a file that is there."""
+        """HTML for notebooks: the caption and its tags, under a player if the source is an existing file."""
         tags = ", ".join(f"{html.escape(name)} {probability:.2f}" for name, probability in self.tags)
         time, score = f"{self.start:.2f}–{self.end:.2f} s", f"{self.sureness} ({self.score:.2f})"
         where = f"{html.escape(self.source)}, {time}, {score}"
@@ -67,7 +67,7 @@ class Caption:
 
 
 def sureness(score: float) -> str:
-    """ "sure" from a score of 0.8 on, "likely" from 0.5 on, else "unsure"."""
+    """Return "sure" for scores from 0.8, "likely" from 0.5, else "unsure"."""
     return "sure" if score >= SURE else "likely" if score >= LIKELY else "unsure"
 
 
@@ -75,17 +75,20 @@ def is_speech_tag(name: str) -> bool:
     return SPEECH.search(name) is not None
 
 
-def top_tags(tags: Iterable[tuple[str, float]], most: int = MAX_TAGS, least: float = MIN_TAG) -> Tags:
-    """The most probable tags, at most `most`, of probability `least` at least; the first one always."""
+def top_tags(
+    tags: Iterable[tuple[str, float]], most: int = MAX_TAGS, least: float = MIN_TAG_PROBABILITY
+) -> Tags:
+    """Return at most `most` tags, of probability `least` or more; always the most probable one."""
     ranked = heapq.nlargest(most, tags, key=itemgetter(1))
     return tuple(tag for i, tag in enumerate(ranked) if i == 0 or tag[1] >= least)
 
 
 def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:
-    """Neighbouring captions of a source that say the same, as one from the first's start to the last's end.
+    """Merge neighbouring captions of a source with the same text into one from the first start to the last
+    end.
 
     Neighbours touch or overlap. The score and the log-probability are means over time; each tag keeps its
-    greatest probability. Constant memory: one caption is held back.
+    greatest probability. Memory is constant.
     """
     last: Caption | None = None
     for caption in captions:
@@ -100,8 +103,8 @@ def merge_neighbours(captions: Iterable[Caption]) -> Iterator[Caption]:
 
 
 def _continues(a: Caption, b: Caption) -> bool:
-    said, again = ((c.source, c.text, c.uncorrected) for c in (a, b))
-    return said == again and a.start <= b.start <= a.end + 1e-3
+    first, second = ((c.source, c.text, c.uncorrected) for c in (a, b))
+    return first == second and a.start <= b.start <= a.end + 1e-3
 
 
 def _merged(a: Caption, b: Caption) -> Caption:
@@ -119,7 +122,7 @@ def _merged(a: Caption, b: Caption) -> Caption:
 
 
 def _player(caption: Caption) -> str:
-    """An <audio> element that carries the sound itself as 16-bit PCM; nothing if it cannot be had."""
+    """Return an <audio> element with the clip as 16-bit PCM; nothing if it cannot be decoded."""
     from earwitness.media.containers import MediaError
     from earwitness.media.reading import load_audio
 

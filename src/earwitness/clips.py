@@ -1,4 +1,4 @@
-"""Clip: a stretch of a source that gets one caption, with what is heard and what is seen in it."""
+"""Clip: a segment of a source that gets one caption, with its audio and video frames."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger("earwitness")
 
 SILENCE = 2.0**-13  # peak to peak: four steps of 16 bits, which is dither
 OnError = Literal["raise"] | Callable[[Any, media.MediaError], object]
-TOLERANCE = 0.1  # s a clip may exceed the model's limit: codecs pad, and media.windows joins a rest so short
+TOLERANCE = 0.1  # s by which a clip may exceed the model's limit: codecs pad, media.windows joins short rests
 
 
 @dataclass(frozen=True)
 class Clip:
-    """start, end: seconds in the source. frames: pictures of that stretch, uint8 [N, size, size, 3], or
-    features of them, float32 [N, D]; None where there are none. captions: of similar sounds, found before.
+    """start, end: seconds in the source. frames: images of that segment, uint8 [N, size, size, 3], or
+    features of them, float32 [N, D]; None where there are none. captions: retrieved ones of similar clips.
     """
 
     waveform: np.ndarray  # float32 [S]
@@ -34,7 +34,7 @@ class Clip:
     source: str
     frames: np.ndarray | None = None
     captions: Sequence[str] | None = None
-    faint: bool = False  # beside the sound around it in its recording nothing of it is heard
+    faint: bool = False  # inaudible beside the sound around it in its recording
 
     @property
     def is_silent(self) -> bool:
@@ -42,22 +42,22 @@ class Clip:
 
     @staticmethod
     def shown_captions(clips: Sequence[Clip]) -> list[list[str]] | None:
-        """Captions of similar sounds that came with the clips, as in training; None if none came."""
+        """Return the retrieved captions stored with the clips, as in training; None if no clip has any."""
         if all(clip.captions is None for clip in clips):
             return None
         return [[normalise_caption(caption) for caption in clip.captions or ()] for clip in clips]
 
     def captioned_silence(self) -> Caption:
-        """What is said of a silent clip, without asking a model."""
+        """Return the caption of a silent clip, for which no model is called."""
         return Caption("silence", 1.0, self.start, self.end, (("silence", 1.0),), self.source, logprob=0.0)
 
 
 @dataclass(frozen=True)
 class FrameSampler:
-    """Pictures for a model that watches: `rate` a second, squares of `size` pixels.
+    """Samples frames for a model with vision: `rate` a second, squares of `size` pixels.
 
-    A source without moving pictures gives none, and neither does a stretch whose pictures do not decode (a
-    warning is logged); where pictures are `required` both raise MediaError.
+    A source without video has no frames, and neither has a segment whose frames do not decode (a warning is
+    logged); with `required` both raise MediaError.
     """
 
     rate: float
@@ -66,21 +66,21 @@ class FrameSampler:
 
     @classmethod
     def of(cls, pictures: Pictures | None) -> FrameSampler | None:
-        """The sampler of what a model watches; None if it watches nothing."""
+        """Return the sampler of a model's frames; None for a model without vision."""
         return None if pictures is None else cls(*pictures)
 
     def __call__(self, source: Any, clip: Clip) -> Clip:
-        """The clip with the pictures that `source` shows in its stretch."""
+        """Return the clip with the frames of `source` in its segment."""
         if is_array(source) or not media.probe(source).has_video:
             if self.required:
-                raise media.MediaError(clip.source, "holds no moving pictures, which are required here")
+                raise media.MediaError(clip.source, "has no video, which is required here")
             return clip
         try:
             frames, _ = media.sample_frames(source, self.rate, clip.start, clip.end, self.size)
         except media.MediaError as error:
             if self.required:
                 raise
-            log.warning("%s; captioned by its sound alone", error)
+            log.warning("%s; captioned from its audio alone", error)
             return clip
         return replace(clip, frames=frames)
 
@@ -88,7 +88,7 @@ class FrameSampler:
 def load_clip(
     source: Any, rate: int, max_seconds: float, sampler: FrameSampler | None, resampler: str = "soxr"
 ) -> Clip:
-    """A source as one clip; of one longer than `max_seconds` its loudest window, with a warning.
+    """Load a source as one clip; of one longer than `max_seconds` its loudest window, with a warning.
 
     Raises MediaError.
     """
@@ -100,15 +100,15 @@ def load_clip(
     if audio.duration > max_seconds + TOLERANCE:
         clip = loudest(clip, max_seconds, rate)
         log.warning(
-            "%s lasts %.1f s, of which the model hears %g s at once: captioned %.1f to %.1f s, where it "
-            "is loudest; timeline() or --timeline captions all of it",
+            "%s lasts %.1f s, and the model takes %g s at once: captioned %.1f to %.1f s, where it is "
+            "loudest; timeline() or --timeline captions all of it",
             *(name, audio.duration, max_seconds, clip.start, clip.end),
         )
     return sampler(source, clip) if sampler else clip
 
 
 def clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnError) -> Clip | None:
-    """The clip; if there is none, the error is raised or handed over."""
+    """Return the clip; of an error, raise it or pass it to `on_error` and return None."""
     if isinstance(outcome, Clip):
         return outcome
     if on_error == "raise":
@@ -118,7 +118,7 @@ def clip_or_none(source: Any, outcome: Clip | media.MediaError, on_error: OnErro
 
 
 def reopenable(source: Any, sampler: FrameSampler | None) -> Any:
-    """Sound and pictures are read by two decoders, between which a file object cannot be shared."""
+    """Read a file object into memory where two decoders (of audio and of frames) need it."""
     if not sampler or not hasattr(media_of(source), "read"):
         return source
     data = media_of(source).read()
@@ -126,7 +126,7 @@ def reopenable(source: Any, sampler: FrameSampler | None) -> Any:
 
 
 def loudest(clip: Clip, seconds: float, rate: int) -> Clip:
-    """The window of `seconds` that holds the most energy, of those that begin every half window."""
+    """Return the window of `seconds` with the most energy, of those that start every half window."""
     size = round(seconds * rate)
     last = len(clip.waveform) - size
     starts = [*range(0, last, max(1, size // 2)), last]

@@ -65,7 +65,7 @@ def made_aside(make: Callable[[], T]) -> T:
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep freed blocks instead of returning them to the kernel; elsewhere it does nothing.
+    """Make glibc keep freed blocks instead of returning them to the kernel; elsewhere it does nothing.
 
     For a process that is about models alone: each batch allocates the same hundreds of megabytes again, and
     without this every page is faulted in anew. All threads take from one heap, so that what one has freed

@@ -155,15 +155,16 @@ class AudioCaptioningModel(nn.Module):
             tags = self.prompt_tags(self.encoder.tag_probabilities(h_a))
         if "<video>" not in prompt.pieces:
             return prompt.build(self.language_model, z_a, captions=captions, tags=tags)
-        heard = h_a.values.shape[1]
-        audio, video = (Embeds(*(x[:, part] for x in z_a)) for part in (slice(heard), slice(heard, None)))
+        count = h_a.values.shape[1]
+        audio, video = (Embeds(*(x[:, part] for x in z_a)) for part in (slice(count), slice(count, None)))
         return prompt.build(self.language_model, audio, video=video, captions=captions, tags=tags)
 
     @torch.no_grad()
     def prompt_tags(self, probabilities: Tensor) -> list[str]:
         """Tag probabilities [B, tags] -> the text of `<tags>` for each clip.
 
-        In training they are jittered: the encoder is surer of recordings it was trained on than of new ones.
+        In training they are jittered: the encoder is more certain of its training recordings than of new
+        ones.
         """
         logits = probabilities.logit(eps=1e-6)
         if self.training:

@@ -29,7 +29,7 @@ def build_reranker(
 
 
 def build_corrector(section: CorrectionConfig, device: str = "cpu") -> Corrector:
-    """Raises SourceError, ValueError or OSError if the detector or the language model is not to be had."""
+    """Raises SourceError, ValueError or OSError if the detector or language model is not available."""
     if not Path(section.detector).is_file():
         raise sources.SourceError(
             f"correction.detector: there is no file {section.detector}: fetch FENSE's from {ERROR_DETECTORS} "

@@ -24,7 +24,7 @@ def check_positive(**numbers: int) -> None:
 def map_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, most: int) -> Iterator[R]:
     """map(function, items) by `workers` threads, at most `most` results ahead of the reader.
 
-    Results come in order; what function or items raise is raised in its place. Closing ends the threads.
+    Results are in order; exceptions of function or items are raised in place. Closing ends the threads.
     """
     coming: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="earwitness") as pool:
@@ -50,7 +50,7 @@ def draw_ahead(items: Iterable[T], *, most: int) -> Iterator[T]:
 
 
 def batches(items: Iterable[T], most: int, first: int | None = None) -> Iterator[list[T]]:
-    """Lists of `most` items. first: the size of the first list; each one after it is twice as large."""
+    """Yield lists of `most` items. first: the size of the first list, which doubles with each list."""
     iterator, size = iter(items), most if first is None else first
     while batch := list(islice(iterator, min(size, most))):
         yield batch

@@ -1,4 +1,4 @@
-"""Long jobs say how far they are: a function of the caller's is called with (done, of how much)."""
+"""Progress of long jobs: a callback gets (done, total)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from earwitness.media.files import probe
 from earwitness.media.source import media_of
 
 T = TypeVar("T")
-Progress = Callable[[float, float | None], object]  # (done, in all or None where that is not known)
+Progress = Callable[[float, float | None], object]  # (done, total or None where it is unknown)
 
 
-def told(
+def track_progress(
     items: Iterable[T], progress: Progress | None, total: float | None, done: Callable[[int, T], float]
 ) -> Iterator[T]:
-    """The items themselves; before each, `progress` hears what is `done`, given its number from 1 and it."""
+    """Yield the items; before each, call `progress` with `done(number from 1, item)` and `total`."""
     for number, item in enumerate(items, start=1):
         if progress is not None:
             progress(done(number, item), total)
@@ -23,5 +23,5 @@ def told(
 
 
 def seconds_declared(source: Any) -> float | None:
-    """Of a source's header; None if it does not tell, or could be read once only. Raises MediaError."""
+    """Return the duration in a source's header; None if unknown, or of a stream. Raises MediaError."""
     return None if hasattr(media_of(source), "read") else probe(source).duration

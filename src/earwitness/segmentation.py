@@ -1,9 +1,9 @@
-"""Where one sound gives way to another: overlapping windows in, clips that each hold one thing out.
+"""Segmentation of recordings at changes of sound: overlapping windows in, clips of one sound each out.
 
-The encoder's tags of every 160 ms are stitched over the windows, and the recording is cut where that cut
-explains most of their variance (least-squares change points with a price for each, found exactly by dynamic
-programming; Jackson et al. 2005). Silence, digital or so faint that nothing of it is heard beside the sound
-around it, is a sound of its own, so it is cut out exactly.
+The encoder's tags of every 160 ms are averaged over overlapping windows, and the recording is cut at the
+least-squares change points of the tags, with a penalty for each, found exactly by dynamic programming
+(Jackson et al. 2005). Silence, digital or inaudibly faint beside the sound around it, is a class of its own,
+so that it is cut out exactly.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from earwitness.prefetch import batches, draw_ahead
 from earwitness.runtime.protocol import CaptioningModel
 
 STEP = 0.16  # s, one token of the built-in encoder
-SHORTEST = 5  # steps: 0.8 s is the least that a caption is worth
+SHORTEST = 5  # steps: a caption covers at least 0.8 s
 PRICE = 3.0  # squared logits of an average tag, summed over time, that a cut must explain: docs/LOG.md
-OVERLAP = 0.2  # of a window: its edges are heard again, with what is before and after them
+OVERLAP = 0.2  # of a window: its edges are encoded again with their context
 FAINT = 2.0**-8  # peak to peak: noise of about -66 dB of full scale, room tone; fainter may be silence, ...
 BESIDE = 0.01  # ... if it is 40 dB below the loudest step of the half minute around it
-MARK = 100.0  # of silence among the features
-SURE = 8.0  # logits beyond +-8 say no more than "surely"
+MARK = 100.0  # value of the silence feature
+SURE = 8.0  # logits are clipped to +-8
 
 Array = NDArray[np.float32]
 Silent = NDArray[np.bool_]  # [T], of each step
@@ -44,11 +44,11 @@ def timeline_clips(
     *,
     batch_size: int,
 ) -> Iterator[Clip]:
-    """The whole of a source as clips of at most `window` seconds, cut where one sound gives way to another.
+    """Yield a source as clips of at most `window` seconds, cut where its sounds change.
 
-    hop: s from one window that is heard to the next; default four fifths of one. With an encoder
-    that has no tags in time the windows themselves are the clips, and hop is by default one window.
-    Raises ValueError at once, MediaError as clips are drawn.
+    hop: s from one encoded window to the next; default four fifths of one. With an encoder without
+    frame-level tags the windows themselves are the clips, and hop is by default one window. Raises ValueError
+    at once, MediaError while clips are read.
     """
     rate, track = model.sample_rate, tag_track_of(model)
     name, source = name_of(source), reopenable(source, sampler)
@@ -62,7 +62,7 @@ def timeline_clips(
 
 
 def tag_track_of(model: CaptioningModel) -> TagTrack | None:
-    """What gives the tags of every moment, if the model can."""
+    """Return the model's frame-level tagger; None if it has none."""
     if not model.tags_over_time:
         return None
     return lambda clips: model.tag_logits([clip.waveform for clip in clips])
@@ -71,10 +71,10 @@ def tag_track_of(model: CaptioningModel) -> TagTrack | None:
 def event_clips(
     windows: Iterable[Clip], tag_track: TagTrack, window: float, rate: int, *, batch_size: int
 ) -> Iterator[Clip]:
-    """Overlapping windows of a recording -> clips that follow each other, from its beginning to its end.
+    """Cut overlapping windows of a recording into consecutive clips that cover all of it.
 
-    tag_track: clips -> the tag logits [N, tags] of each, N tokens that divide its time evenly. window: no
-    clip is longer, in s. At most three windows are held.
+    tag_track: clips -> the tag logits [N, tags] of each, N tokens that divide its time evenly. window:
+    maximum duration of a clip, s. At most three windows are in memory.
     """
     longest = max(1, int(window / STEP))
     pending = _Pending(round(STEP * rate), rate)
@@ -88,7 +88,7 @@ def event_clips(
 
 
 def change_points(track: Array, longest: int, shortest: int, price: float) -> list[int]:
-    """The cuts of [T, D] that minimise squared deviation from the parts' means plus `price` for each part.
+    """Cut [T, D] into parts that minimise the squared deviation from their means plus `price` for each part.
 
     Parts last `shortest` to `longest` steps (shortest <= (longest + 1) / 2; all is one part where T is less).
     Returns the ends of the parts, the last one T. O(T^2) numbers, O(T * longest) steps.
@@ -118,10 +118,10 @@ def change_points(track: Array, longest: int, shortest: int, price: float) -> li
 
 
 def without_remnants(track: Array, silent: Silent, ends: list[int], shortest: int) -> Array:
-    """Features in which a part that holds but the remnant of a sound is like the part beside it.
+    """Give remnants of a sound the features of the part beside them, so that they are not cut off.
 
-    ends: of the parts till now. More than half of a remnant is silent, but in no run of `shortest`, which
-    could be said to be silence: there is nothing in it to caption alone.
+    ends: of the current parts. More than half of a remnant is silent, but in no run of `shortest` steps,
+    which would be captioned as silence.
     """
     track, parts = track.copy(), [slice(*part) for part in pairwise([0, *ends])]
     for i, part in enumerate(parts):
@@ -137,7 +137,7 @@ def _longest_run(silent: Silent) -> int:
 
 
 class _Pending:
-    """The part of a recording that is heard but not cut yet."""
+    """The part of a recording that is encoded but not yet cut."""
 
     def __init__(self, step: int, rate: int) -> None:
         self.step, self.rate = step, rate  # samples a step, samples a second
@@ -152,11 +152,11 @@ class _Pending:
         return -(-len(self.samples) // self.step)
 
     def known_before(self, clip: Clip) -> int:
-        """Steps that this window, and hence every later one, leaves as they are."""
+        """Number of steps that this window and all later ones leave unchanged."""
         return round(clip.start * self.rate / self.step) - self.begin
 
     def add(self, clip: Clip, logits: Array) -> None:
-        """Windows overlap: each counts most in its middle, where it hears what is before and after."""
+        """Add a window's logits, weighted most in its middle, where it has context on both sides."""
         first = self.known_before(clip)
         at = round(clip.start * self.rate) - self.begin * self.step
         self.samples = np.concatenate([self.samples[:at], clip.waveform])
@@ -173,7 +173,7 @@ class _Pending:
         self.weights[first : first + count] += weight
 
     def cut(self, known: int, longest: int, until: int) -> Iterator[Clip]:
-        """Cuts the first `known` steps; gives, and forgets, the clips that end by step `until`."""
+        """Cut the first `known` steps; yield, and remove, the clips that end by step `until`."""
         if self.sums is None or not known:
             return
         shortest = min(SHORTEST, (longest + 1) // 2)
@@ -181,8 +181,8 @@ class _Pending:
         silent = swings[:known] <= max(SILENCE, min(FAINT, BESIDE * swings.max()))
         track = self._features(swings[:known] <= SILENCE)
         ends = change_points(track, longest, shortest, PRICE)
-        if not np.array_equal(mended := without_remnants(track, silent, ends, shortest), track):
-            ends = change_points(mended, longest, shortest, PRICE)
+        if not np.array_equal(joined := without_remnants(track, silent, ends, shortest), track):
+            ends = change_points(joined, longest, shortest, PRICE)
         ends = [end for end in ends if end <= until]
         for first, last in pairwise([0, *ends]):
             waveform = self.samples[first * self.step : last * self.step].copy()
@@ -195,12 +195,12 @@ class _Pending:
         self.begin += done
 
     def _swings(self) -> Array:
-        """[T]: of each step, peak to peak."""
+        """Peak-to-peak amplitude of each step, [T]."""
         begins = range(0, len(self.samples), self.step)
         return np.array([np.ptp(self.samples[begin : begin + self.step]) for begin in begins])
 
     def _features(self, silent: Silent) -> Array:
-        """[T, tags + 1]: mean squared differences are those of an average tag; silence differs from all."""
+        """Features [T, tags + 1]: logits, scaled to the distances of an average tag, and a silence mark."""
         assert self.sums is not None
         logits = self.sums[: len(silent)] / self.weights[: len(silent)].clip(1e-6)
         return np.concatenate([logits / logits.shape[1] ** 0.5, MARK * silent[:, None]], 1, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What the model asks of the parts in its slots."""
+"""Protocols of the parts in the model's slots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from earwitness.embeds import Embeds
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Waveforms to audio tokens."""
+    """Maps waveforms to audio tokens."""
 
     dim: int  # D, of its tokens
     sample_rate: int  # Hz
@@ -20,12 +20,12 @@ class Encoder(Protocol):
         """waveforms [B, S], lengths [B] in samples -> h_a [B, N_a, D]."""
         ...
 
-    def hear(self, waveforms: Tensor, lengths: Tensor, /) -> tuple[Tensor, Tensor]:
+    def compute_log_mel(self, waveforms: Tensor, lengths: Tensor, /) -> tuple[Tensor, Tensor]:
         """The front end alone: waveforms, lengths -> log_mel [B, bands, F], frames [B]."""
         ...
 
     def encode_log_mel(self, log_mel: Tensor, frames: Tensor, /) -> Embeds:
-        """What follows the front end: log_mel [B, bands, F], frames [B] -> h_a [B, N_a, D]."""
+        """The network after the front end: log_mel [B, bands, F], frames [B] -> h_a [B, N_a, D]."""
         ...
 
 
@@ -42,7 +42,7 @@ class TaggingEncoder(Encoder, Protocol):
 
 @runtime_checkable
 class TagTrackEncoder(TaggingEncoder, Protocol):
-    """A tagging encoder that tags every token of its own, and with that every moment."""
+    """A tagging encoder that tags every token."""
 
     def tag_logits(self, h_a: Embeds, /) -> Tensor:
         """h_a -> [B, N_a, tags]."""
@@ -51,7 +51,7 @@ class TagTrackEncoder(TaggingEncoder, Protocol):
 
 @runtime_checkable
 class VisionTower(Protocol):
-    """Frames, or their features, to visual tokens."""
+    """Maps frames, or their features, to visual tokens."""
 
     dim: int  # D_v, of its tokens
 
@@ -62,14 +62,14 @@ class VisionTower(Protocol):
 
 @runtime_checkable
 class FrameTower(VisionTower, Protocol):
-    """A vision tower that takes pictures."""
+    """A vision tower that takes images."""
 
     image_size: int  # pixels, of a square frame
 
 
 @runtime_checkable
 class Fusion(Protocol):
-    """Audio and visual tokens to tokens of the adapter: [B, N_a, D], [B, N_v, D_v] -> [B, N, D]."""
+    """Maps audio and visual tokens to the adapter's input: [B, N_a, D], [B, N_v, D_v] -> [B, N, D]."""
 
     def __call__(self, audio: Embeds, visual: Any, /) -> Embeds: ...
 

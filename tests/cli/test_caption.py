@@ -189,4 +189,4 @@ def test_a_track_is_chosen_and_one_that_is_not_there_is_named(run, folder, capti
 
 
 def test_a_folder_without_media_is_a_failure(run, tmp_path):
-    assert "No sound or video files there" in run(tmp_path, status=1).stderr
+    assert "No audio or video files found" in run(tmp_path, status=1).stderr

@@ -66,7 +66,7 @@ def test_short_cues_in_place_of_sentences(run, film, heard, tmp_path):
 
 def test_speech_and_silence_are_marked_and_what_was_heard_is_told(run, film, heard, tmp_path):
     result = run(film, "--out", tmp_path / "film.json")
-    assert f"{film}: 12.34 s heard." in result.stderr
+    assert f"{film}: 12.34 s captioned." in result.stderr
     found = json.loads((tmp_path / "film.json").read_text())
     assert found["speech"] == [[0.0, 3.0]] and found["duration"] == 12.34
     kinds = ["speech", "sound", "sound", "silence"]  # the two that say the same are one
@@ -92,7 +92,7 @@ def test_picture_and_table_at_once(run, film, heard, tmp_path):
         (["--merge", "dialogue.ass", "-o", "x.ass"], "sound cues go into .srt or .vtt"),
         (["--merge", "dialogue.srt", "-o", "x.vtt"], "needs --out with a name that ends in .srt"),
         (["--merge", "dialogue.srt"], "needs --out with a name that ends in .srt"),
-        (["--sdh", "-o", "x.srt", "--least-seconds", "0"], "cues need room and time"),
+        (["--sdh", "-o", "x.srt", "--least-seconds", "0"], "the limits of cues must be positive"),
     ],
 )
 def test_what_cannot_be_is_said_before_a_model_is_loaded(run, film, monkeypatch, arguments, message):
@@ -110,7 +110,7 @@ def test_a_picture_is_of_one_file(run, film, tmp_path):
 def test_a_file_that_is_there_is_replaced_only_if_asked(run, film, heard, tmp_path, name):
     out = tmp_path / name
     out.write_text("made by hand")
-    assert f"--out {out} is there already: --overwrite replaces it" in run(film, "-o", out, status=2).stderr
+    assert f"--out {out} exists: --overwrite replaces it" in run(film, "-o", out, status=2).stderr
     assert out.read_text() == "made by hand"
     run(film, "-o", out, "--overwrite")
     assert out.read_text() != "made by hand"
@@ -119,12 +119,12 @@ def test_a_file_that_is_there_is_replaced_only_if_asked(run, film, heard, tmp_pa
 def test_merging_a_file_into_itself_needs_overwrite_and_twice_changes_nothing(run, film, heard, tmp_path):
     dialogue = tmp_path / "d.srt"
     dialogue.write_text("1\n00:00:00,000 --> 00:00:02,000\nHello.\n")
-    assert "is there already" in run(film, "--merge", dialogue, "-o", dialogue, status=2).stderr
+    assert "exists: --overwrite" in run(film, "--merge", dialogue, "-o", dialogue, status=2).stderr
     run(film, "--merge", dialogue, "-o", dialogue, "--overwrite")
     first = dialogue.read_text()
     assert "Hello." in first and "[dog barking]" in first
     result = run(film, "--merge", dialogue, "-o", dialogue, "--overwrite")
-    assert dialogue.read_text() == first and "are described already" in result.stderr
+    assert dialogue.read_text() == first and "described in the dialogue" in result.stderr
 
 
 def test_a_dialogue_without_a_cue_is_refused(run, film, tmp_path):

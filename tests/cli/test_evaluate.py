@@ -75,9 +75,9 @@ def test_what_is_heard_is_captioned_and_scored(run, split, tiny_checkpoint, tmp_
     report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     assert report["corpus"] == judged.corpus
     assert "clap_score needs the model" in report["missing"]["clap_score"]
-    assert "2 of 6 clips could not be read; scores leave them out" in result.stderr
+    assert "2 of 6 clips could not be read; scores exclude them" in result.stderr
     assert "  broken: " in result.stderr and "  cut: " in result.stderr
-    assert "1 of 6 clips have no captions to judge by" in result.stderr
+    assert "1 of 6 clips have no references" in result.stderr
     assert "b.wav#t=0.5,1.5" in (tmp_path / "out" / "worst.html").read_text("utf-8")
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"report.csv", "report.tex"}
 
@@ -159,7 +159,7 @@ def test_other_settings_want_another_folder(run, split):
         ([{"id": "x", "audio": "a.wav", "captions": []}], "no row has captions to judge by"),
         (
             [{"id": "x", "audio": "a.wav", "captions": ["a"]}] * 2,
-            "1 ids stand in several rows, the first is 'x'",
+            "1 ids are in several rows, the first is 'x'",
         ),
         ([{"id": "x", "audio": "no.wav", "captions": ["a"]}], "there is nothing to score"),
         ([{"id": "x"}], "line 1: lacks audio, captions"),
@@ -193,4 +193,4 @@ def test_captions_of_a_manifest_meet_its_ids(split, tiny_checkpoint, tmp_path):
     assert result.exit_code == 0, result.output
     assert list(rows_of(tmp_path / "c.jsonl")) == ["clip.one", "two"]
     result = CliRunner().invoke(app, [str(part) for part in [command[0], split, *command[2:]]])
-    assert result.exit_code == 2 and "part is a stretch of a file" in result.stderr
+    assert result.exit_code == 2 and "part is a segment of a file" in result.stderr

@@ -142,7 +142,7 @@ def test_caption_with_all_that_the_model_can_be_given(
         run("caption", sounds, *given, "--out", out, "--resume")
         assert out.read_text().splitlines() == lines
     strict = run("caption", sounds, "--frames", *given, "--out", tmp_path / "r.jsonl", status=1)
-    assert "noise.wav: holds no moving pictures, which are required here" in strict.stderr
+    assert "noise.wav: has no video, which is required here" in strict.stderr
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
 
 

@@ -53,7 +53,7 @@ from earwitness.weights import sources
             "model.language_model={source: a/b, quantize: 4bit}",
             "quantize .* tune: full",
         ),
-        ("loae", "model.encoder.dim=12", r"encoder\.ced: size says it all; leave out dim"),
+        ("loae", "model.encoder.dim=12", r"encoder\.ced: size determines them; remove dim"),
         ("lavcap", "model.fusion={kind: joint, heads: 7}", r"fusion\.heads: 7 does not divide .* 768"),
         ("lamb", "model.adapter.0.heads=7", r"adapter\.0\.heads: 7 .* must divide the encoder's width 768"),
         ("mini", "model.encoder.tune=lora", "tune: lora needs linear projections"),

@@ -92,7 +92,7 @@ def test_encoder_folder_can_be_given(bert, checkpoint):
             lambda c: c["state_dict"].update({"clf.weight": torch.zeros(5, 16)}),
             r"clf\.weight is \[5, 16\] instead of \[6, 16\]",
         ),
-        (lambda c: c.update(num_classes=5), "tells 5 errors apart, not 6"),
+        (lambda c: c.update(num_classes=5), "has 5 error classes, not 6"),
         (lambda c: c.pop("model_type"), "it lacks model_type"),
         (lambda c: c.update(surprise=Path("x")), "more than tensors and plain values"),
     ],

@@ -34,5 +34,5 @@ def test_without_a_space_of_its_own_the_means_of_embeddings_are_compared() -> No
     mask = torch.tensor([[True, True, True], [True, False, False]])
     mean = torch.stack([values[0].mean(0), values[1, 0]])
     z = Embeds(values, mask)
-    assert torch.allclose(MeanSpace().read(z), mean)
-    assert torch.allclose(MeanSpace().hear(Embeds.full(torch.zeros(2, 1, 9)), z), mean)
+    assert torch.allclose(MeanSpace().embed_text(z), mean)
+    assert torch.allclose(MeanSpace().embed_audio(Embeds.full(torch.zeros(2, 1, 9)), z), mean)

@@ -17,8 +17,8 @@ def space() -> JointSpace:
 
 def test_vectors_are_of_length_one(space) -> None:
     for vectors in (
-        space.hear(Embeds.full(torch.randn(3, 7, 6))),
-        space.read(Embeds.full(torch.randn(3, 4, 8))),
+        space.embed_audio(Embeds.full(torch.randn(3, 7, 6))),
+        space.embed_text(Embeds.full(torch.randn(3, 4, 8))),
     ):
         assert vectors.shape == (3, 5)
         assert torch.allclose(vectors.norm(dim=1), torch.ones(3))
@@ -26,7 +26,7 @@ def test_vectors_are_of_length_one(space) -> None:
 
 def test_padding_says_nothing(space) -> None:
     lengths = [3, 7, 1]
-    for method, dim in ((space.hear, 6), (space.read, 8)):
+    for method, dim in ((space.embed_audio, 6), (space.embed_text, 8)):
         values = torch.randn(3, 7, dim)
         together = method(Embeds(100 * values, length_mask(torch.tensor(lengths), 7)))
         alone = [method(Embeds.full(100 * values[i : i + 1, :n])) for i, n in enumerate(lengths)]
@@ -37,13 +37,17 @@ def test_hear_is_its_formula(space) -> None:
     h = torch.randn(1, 7, 6)
     x = F.gelu(h @ space.audio_in.weight.T + space.audio_in.bias)[0]
     y = space.audio_out.weight @ torch.cat([x.mean(0), x.max(0).values]) + space.audio_out.bias
-    assert torch.allclose(space.hear(Embeds.full(h))[0], y / y.norm(), atol=1e-6)
+    assert torch.allclose(space.embed_audio(Embeds.full(h))[0], y / y.norm(), atol=1e-6)
 
 
 def test_the_order_of_words_does_not_count_but_the_words_do(space) -> None:
     z = torch.randn(1, 4, 8)
-    assert torch.allclose(space.read(Embeds.full(z)), space.read(Embeds.full(z.flip(1))), atol=1e-6)
-    assert not torch.allclose(space.read(Embeds.full(z)), space.read(Embeds.full(z[:, :3])), atol=1e-2)
+    assert torch.allclose(
+        space.embed_text(Embeds.full(z)), space.embed_text(Embeds.full(z.flip(1))), atol=1e-6
+    )
+    assert not torch.allclose(
+        space.embed_text(Embeds.full(z)), space.embed_text(Embeds.full(z[:, :3])), atol=1e-2
+    )
 
 
 def test_info_nce_brings_pairs_together(space) -> None:
@@ -55,13 +59,13 @@ def test_info_nce_brings_pairs_together(space) -> None:
     z_t = torch.randn(16, 5, 8) * 0.1
     z_t[:, 2] = words
     pairs = Embeds.full(h_a), Embeds.full(z_t)
-    before = info_nce(space.hear(pairs[0]), space.read(pairs[1])).item()
+    before = info_nce(space.embed_audio(pairs[0]), space.embed_text(pairs[1])).item()
     optimizer = torch.optim.Adam(space.parameters(), 1e-2)
     for _ in range(60):
-        loss = info_nce(space.hear(pairs[0]), space.read(pairs[1]))
+        loss = info_nce(space.embed_audio(pairs[0]), space.embed_text(pairs[1]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.2 < 1.5 < before
-    similarity = space.hear(pairs[0]) @ space.read(pairs[1]).T
+    similarity = space.embed_audio(pairs[0]) @ space.embed_text(pairs[1]).T
     assert similarity.argmax(1).tolist() == list(range(16))

@@ -167,7 +167,7 @@ def clap(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
-    """Files of 0.7, 2 and 11 s (longer than CLAP hears), at another rate than CLAP's."""
+    """Files of 0.7, 2 and 11 s (longer than CLAP takes), at another rate than CLAP's."""
     import soundfile
 
     folder = tmp_path_factory.mktemp("sounds")

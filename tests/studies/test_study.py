@@ -118,7 +118,7 @@ def test_faults_are_found_before_anything_is_trained(data, monkeypatch) -> None:
     assert not (data / "runs" / "trained").exists()
     write_split(data / "mine" / "test.jsonl", 0, 0)
     assert "no row has captions" in study(*words, status=2).stderr
-    assert "which paper?" in study(status=2).stderr
+    assert "name a paper" in study(status=2).stderr
     assert "--scenes needs --captions" in study("lamb", "--scenes", "bank", status=2).stderr
 
 

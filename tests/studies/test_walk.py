@@ -43,7 +43,7 @@ def test_the_how_to_leads_from_wavs_to_the_printed_table(tmp_path, monkeypatch) 
         result = CliRunner().invoke(app, [*words, *SMALLER.get(words[0], [])])
         assert result.exit_code == 0, (words, result.output, result.stderr, result.exception)
         outputs.append(result.stdout)
-    assert "Nothing is wrong" in outputs[1] and (tmp_path / "runs" / "lamb" / "model").is_dir()
+    assert "No faults found" in outputs[1] and (tmp_path / "runs" / "lamb" / "model").is_dir()
     assert (tmp_path / "evaluations" / "lamb" / "report.json").is_file() and "cider_d" in outputs[3]
     assert "LAMB 4 on audiocaps: parts left out" in outputs[4]
     for row in ("whole", "without TSA", "without L_CS", "without CMA", "without TG"):

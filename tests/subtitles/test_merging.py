@@ -123,7 +123,7 @@ def test_a_file_without_cues_is_told_from_one_with_cues():
 def test_impossible_limits():
     with pytest.raises(ValueError, match="cannot last at least 5"):
         CueLimits(shortest=5.0)
-    with pytest.raises(ValueError, match="room and time"):
+    with pytest.raises(ValueError, match="must be positive"):
         CueLimits(line_length=0)
 
 

@@ -31,7 +31,7 @@ def test_every_row_is_a_recipe(name: str) -> None:
         assert (changed != plain) == (bool(row.overrides) and not states_a_default), (number, row.name)
         for test in row.published:
             load_preset(preset, [*paper.sets[row.train or test].overrides, *row.overrides])
-        assert all(row.published.values()) or row.ours or row.note == "figures not at hand", row.name
+        assert all(row.published.values()) or row.ours or row.note == "figures not available", row.name
 
 
 def test_figures_agree_where_a_table_repeats_another() -> None:

@@ -96,7 +96,7 @@ def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_pat
     whole, bereft = tmp_path / "whole", tmp_path / "bereft"
 
     def lose() -> None:
-        said = r"was lost \(DataLoader worker.*give the same command again"
+        said = r"was lost \(DataLoader worker.*repeat the command"
         with pytest.raises(WorkerLostError, match=said):
             train(Preset.model_validate(data), bereft)
 
@@ -129,7 +129,7 @@ def test_a_full_disk_is_named(clip_recipe, tmp_path):
     data = Preset.model_validate(clip_recipe())
     (tmp_path / "out" / "0-train").mkdir(parents=True)
     (tmp_path / "out" / "0-train" / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(DiskFullError, match=r"the disk of .*0-train is full .* give the same command again"):
+    with pytest.raises(DiskFullError, match=r"the disk of .*0-train is full .* repeat the command"):
         train(data, tmp_path / "out")
     with pytest.raises(DiskFullError, match=r"need about 1048576.0 GB"):
         check_room(tmp_path, 2**50)
@@ -146,7 +146,7 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written(clip_recipe, runs, tmp_
         save_file(tensors, path)
 
     train(Preset.model_validate(data), whole)
-    with monkeypatch.context() as patch, pytest.raises(DiskFullError, match="give the same command again"):
+    with monkeypatch.context() as patch, pytest.raises(DiskFullError, match="repeat the command"):
         patch.setattr("earwitness.training.callbacks.save_file", full_at_4)
         train(Preset.model_validate(data), filled)
     assert Seal.last(filled / "0-train", tidy=False) == filled / "0-train" / "checkpoint-2"
@@ -213,7 +213,7 @@ def test_a_worker_lost_while_it_hands_over_a_batch_is_named_and_other_connection
 
     ours, theirs = Pipe()
     theirs.close()
-    with pytest.raises(WorkerLostError, match="a process that loads data was lost"), lost_worker_named():
+    with pytest.raises(WorkerLostError, match="a data-loading worker was killed"), lost_worker_named():
         ours.recv()
     with pytest.raises(ConnectionResetError), lost_worker_named():
         raise ConnectionResetError("a tracker's server")

@@ -209,7 +209,7 @@ def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
     torch.manual_seed(0)
     model = build_model(with_tags(preset, {"x": source}), train_tokenizer(CAPTIONS, 300))
     composer, encode = source.composer(validation=False), model.language_model.encode_captions
-    collate = SceneCollator(composer, model.encoder.hear, encode, masks=False)
+    collate = SceneCollator(composer, model.encoder.compute_log_mel, encode, masks=False)
     batch = collate([0, 1, 2, 3])
     task = CaptioningTask(model, Losses(guided_caption=0.1, tagging=0.01))
     optimizer = torch.optim.Adam(task.parameters(), 5e-3)

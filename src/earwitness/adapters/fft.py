@@ -13,7 +13,7 @@ from earwitness.embeds import Embeds
 
 
 class FftAdapter(nn.Module):
-    """Embeds [B, N, dim] -> Embeds [B, N, dim]; the mask stays as it is, each clip has its own spectrum.
+    """Embeds [B, N, dim] -> Embeds [B, N, dim]; the mask is unchanged, each clip has its own spectrum.
 
     fidelity "paper": Fourier transform over the tokens, one linear map (W, b) of the real and of the
     imaginary part, inverse transform, real part. Since W is the same at every frequency it commutes with the
@@ -36,10 +36,10 @@ class FftAdapter(nn.Module):
 
 
 class SpectralAdapter(nn.Module):
-    """A filter along time that is learnt: one complex gain per frequency and channel, then a linear map.
+    """Learnable filter along time: one complex gain per frequency and channel, then a linear map.
 
     What DistillCaps' equations cannot do with one W for all frequencies; the idea is that of global filters
-    (Rao et al. 2021). Embeds [B, N, dim] -> Embeds [B, N, dim]. The gains stand at `bins` frequencies from 0
+    (Rao et al. 2021). Embeds [B, N, dim] -> Embeds [B, N, dim]. The gains are at `bins` frequencies from 0
     to half a cycle a frame and are interpolated between, so a filter means the same at every clip length;
     they start at 1. Tokens must be in time order, the `bands` tokens of a frame side by side; each band is
     filtered by itself. fp32 at least, under autocast too.
@@ -87,7 +87,7 @@ class SpectralAdapter(nn.Module):
 
 
 def fft_state_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """FftAdapter's state dict out of a DistillCaps checkpoint; other tensors are passed over."""
+    """Return FftAdapter's state dict from a DistillCaps checkpoint; other tensors are skipped."""
     prefix = "fft_mlp.freq_transform."
     return {f"linear.{k.removeprefix(prefix)}": v for k, v in state.items() if k.startswith(prefix)}
 

@@ -1,4 +1,4 @@
-"""The plainest adapter: one linear map per token."""
+"""Linear adapter: one linear map per token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from earwitness.embeds import Embeds
 
 
 class LinearAdapter(nn.Module):
-    """Embeds [B, N, dim] -> Embeds [B, N, dim_llm]; tokens and mask stay as they are."""
+    """Embeds [B, N, dim] -> Embeds [B, N, dim_llm]; tokens and mask are unchanged."""
 
     def __init__(self, *, dim: int, dim_llm: int) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ def connector(kind: Literal["linear", "mlp"], dim: int, dim_llm: int, hidden: in
 
 
 class MlpAdapter(nn.Module):
-    """Embeds [B, N, dim] -> Embeds [B, N, dim_llm]; tokens and mask stay as they are."""
+    """Embeds [B, N, dim] -> Embeds [B, N, dim_llm]; tokens and mask are unchanged."""
 
     def __init__(self, *, dim: int, dim_llm: int, hidden: int | None = None) -> None:
         super().__init__()

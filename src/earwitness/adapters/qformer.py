@@ -122,7 +122,7 @@ _RELEASED_NAMES = {
 
 
 def qformer_state_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The adapter's state dict out of a LOAE or DistillCaps checkpoint; other tensors are passed over.
+    """Return the adapter's state dict from a LOAE or DistillCaps checkpoint; other tensors are skipped.
 
     Without `enc_to_dec_proj` in the checkpoint, the projection is left out too. Raises ValueError, naming
     it, if the Q-Former holds a tensor that has no place here.

@@ -1,4 +1,4 @@
-"""Audio embeddings as long as the language model's own. Ours."""
+"""Scale: audio embeddings with the norm of the language model's token embeddings. Ours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from earwitness.embeds import Embeds
 
 
 class Scale(nn.Module):
-    """Embeds [B, N, D_llm] -> the same directions, each of one length, which is learnt.
+    """Normalise embeddings [B, N, D_llm] to one learnable norm.
 
-    A fresh adapter's outputs are 13 to 14 long, the token embeddings of SmolLM2 3: what is far outside of the
-    embeddings a language model knows drowns them, and losses of alignment cannot draw it in. table: the
-    language model's [V, D_llm], whose mean length the outputs begin with; or that length itself.
+    An untrained adapter's outputs have norms of 13 to 14, the token embeddings of SmolLM2 of 3: outputs so
+    far outside of the language model's embeddings dominate its input, and alignment losses cannot correct
+    that. table: the language model's embeddings [V, D_llm], whose mean norm is the initial value; or that
+    norm.
     """
 
     def __init__(self, table: Tensor | float) -> None:
@@ -21,7 +22,7 @@ class Scale(nn.Module):
         length = (
             table.detach().float().norm(dim=1).mean() if isinstance(table, Tensor) else torch.tensor(table)
         )
-        self.length = nn.Parameter(length.reshape(1).float())  # [1]: FSDP deals out no single numbers
+        self.length = nn.Parameter(length.reshape(1).float())  # [1]: FSDP cannot shard scalars
 
     def forward(self, x: Embeds) -> Embeds:
         return Embeds(self.length * nn.functional.normalize(x.values, dim=-1), x.mask)

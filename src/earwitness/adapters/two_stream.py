@@ -1,4 +1,4 @@
-"""Two-Stream Adapter: what is heard, and when (LAMB, Eq. 1-4)."""
+"""Two-Stream Adapter: a semantic and a temporal stream (LAMB, Eq. 1-4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class QueryAttention(nn.Module):
             raise ValueError(f"dim {dim} is not a multiple of heads {heads}")
         self.heads = heads
         self.queries = nn.Parameter(torch.empty(queries, dim))
-        nn.init.normal_(self.queries, std=dim**-0.5)  # one unit long, so that what is heard can outweigh it
+        nn.init.normal_(self.queries, std=dim**-0.5)  # of unit length, so that the audio can outweigh it
         self.to_q = nn.Linear(dim, dim, bias=False)
         self.to_k = nn.Linear(dim, dim, bias=False)
         self.to_v = nn.Linear(dim, dim, bias=False)
@@ -33,7 +33,7 @@ class QueryAttention(nn.Module):
 
     def forward(self, x: Embeds) -> Tensor:
         values = x.values.masked_fill(~x.mask[..., None], 0.0)  # [B, N, D]
-        # softmax needs something to look at: zeros, in an empty clip
+        # softmax needs an unmasked entry: zeros, in an empty clip
         seen = x.mask | ~x.mask.any(1, keepdim=True)
         q = self._split(self.to_q(self.queries)[None])  # [1, H, Q, D/H]
         k, v = self._split(self.to_k(values)), self._split(self.to_v(values))  # [B, H, N, D/H]
@@ -49,7 +49,7 @@ class QueryAttention(nn.Module):
 class MultiScaleConv(nn.Module):
     """Parallel convolutions over time, concatenated, projected, LayerNorm, GELU: [B, N, dim] -> [B, N, dim].
 
-    bands: tokens that share a moment and stand side by side; the kernels are dilated by it, so that each
+    bands: adjacent tokens of one time step; the kernels are dilated by it, so that each
     step of a kernel is a step in time within one band. Expects zeros at padding, which then looks like the
     silence beyond the end of a clip alone.
     """
@@ -104,7 +104,7 @@ class TemporalEncoder(nn.Module):
 class TwoStreamAdapter(nn.Module):
     """Audio tokens h_a -> audio embeddings z_a through a semantic and a temporal stream (LAMB, Eq. 1-4).
 
-        h_s = LN(MHA(Q_s, h_a) + Q_s)                     semantic: what is heard
+        h_s = LN(MHA(Q_s, h_a) + Q_s)                     semantic: which sounds
         h_t = LN(MHA(Q_t, GRU(Conv(h_a))) + Q_t)          temporal: in which order
         z_a = W_p LN(MHA(Q_g, [h_s; h_t]) + Q_g)
 

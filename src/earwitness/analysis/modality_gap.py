@@ -1,4 +1,4 @@
-"""Where clips and their captions lie in the language model's embedding space (LAMB, Table 2 and Fig. 2), and
+"""Positions of clips and captions in the language model's embedding space (LAMB, Table 2 and Fig. 2), and
 which frames each stretch of sound was matched with (LAVCap's plan)."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def embed_pairs(
 ) -> Embedded:
     """Rows with captions -> their embeddings. plans: of how many clips to keep the transport plan.
 
-    A clip longer than the model hears at once is heard from its beginning. Raises MediaError.
+    A clip longer than the model's maximum is cut to its beginning. Raises MediaError.
     """
     sampler = FrameSampler.of(TorchModel(model).pictures)
     audio, text = [], []
@@ -67,8 +67,8 @@ def gap_figures(embedded: Embedded) -> dict[str, Any]:
     """{"clips", "pairs": {l2, cosine}, "centres": {l2, cosine}}; see losses.modality_gap."""
     pairs, centres = (f(embedded.audio, embedded.text) for f in (modality_gap, centre_gap))
     numbers = {"pairs": pairs, "centres": centres}
-    told = {name: {k: round(v.item(), 6) for k, v in values.items()} for name, values in numbers.items()}
-    return {"clips": len(embedded.audio)} | told
+    rounded = {name: {k: round(v.item(), 6) for k, v in values.items()} for name, values in numbers.items()}
+    return {"clips": len(embedded.audio)} | rounded
 
 
 def umap_picture(embedded: Embedded, path: Path) -> None:

@@ -86,7 +86,7 @@ def _draw_spectrogram(axes: Any, mel: NDArray[np.float32], seconds: float) -> No
 
 
 def _band(pitch: float) -> float:
-    """Where a pitch lies among the bands, which are even on the mel scale from 0 to 8000 Hz."""
+    """Position of a frequency among the bands, which are even on the mel scale from 0 to 8000 Hz."""
     return N_MELS * math.log1p(pitch / 700) / math.log1p(8000 / 700)
 
 

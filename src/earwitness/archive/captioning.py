@@ -1,4 +1,4 @@
-"""Archives: a million files captioned, by this process or by actors of Ray Data.
+"""Captioning of archives of a million files, in this process or by actors of Ray Data.
 
 table = ShardedTable(Path("captions.jsonl"), "mini", resume=True)
 todo = [file for file in files if not table.has(file)]
@@ -24,7 +24,7 @@ WINDOW = 10.0  # s
 RAY_BATCH = 64  # files that an actor takes at once
 
 Outcome = list[Caption] | MediaError
-Report = Callable[[float, float], object]  # (files done, seconds of sound heard since the last call)
+Report = Callable[[float, float], object]  # (files done, seconds of audio captioned since the last call)
 
 
 def caption_files(
@@ -39,13 +39,13 @@ def caption_files(
     source: Callable[[str], Any] = str,
     **options: Any,
 ) -> Iterator[tuple[str, Outcome]]:
-    """Each file with its captions, in order: one, or its timeline, equal neighbours merged.
+    """Yield each file with its captions, in order: one, or its timeline with equal neighbours merged.
 
-    window: s, default 10 or the most that the model hears at once; hop: see `Captioner.timeline`. workers:
-    threads that decode files ahead. source: what is read of a file (a `Source` that names a track). options:
+    window: s, default 10 or the model's maximum; hop: see `Captioner.timeline`. workers: threads that decode
+    files ahead. source: maps a file to what is read (for example a `Source` that names a track). options:
     batch_size, and those of decoding.
     """
-    report = progress or (lambda done, heard: None)
+    report = progress or (lambda done, seconds: None)
     if timeline:
         window = window or min(WINDOW, captioner.max_seconds)
         for number, file in enumerate(files):
@@ -61,15 +61,15 @@ def caption_files(
 
 
 def _timeline(captioner: Captioner, source: Any, number: int, report: Report, **options: Any) -> Outcome:
-    heard = 0.0
+    reported = 0.0
 
-    def tell(seconds: float, total: float | None) -> None:
-        nonlocal heard
-        report(number + (min(1.0, seconds / total) if total else 0.0), seconds - heard)
-        heard = seconds
+    def report_seconds(seconds: float, total: float | None) -> None:
+        nonlocal reported
+        report(number + (min(1.0, seconds / total) if total else 0.0), seconds - reported)
+        reported = seconds
 
     try:
-        return list(merge_neighbours(captioner.timeline(source, progress=tell, **options)))
+        return list(merge_neighbours(captioner.timeline(source, progress=report_seconds, **options)))
     except MediaError as error:
         return error
 
@@ -83,9 +83,10 @@ def caption_on_ray(
     **options: Any,
 ) -> Iterator[tuple[str, Outcome]]:
     """As `caption_files`, by `workers` actors of Ray Data, on this machine or on the cluster that RAY_ADDRESS
-    names, where all must see the files under the same paths. Files come as they are ready, in any order.
+    names, where all must have the files under the same paths. Files are yielded as they are done, in any
+    order.
 
-    load: makes the captioner, in each actor.
+    load: loads the captioner, in each actor.
     """
     try:
         import ray.data
@@ -93,7 +94,7 @@ def caption_on_ray(
         raise ValueError("--engine ray needs Ray: pip install earwitness[ray]") from None
     from earwitness.devices import resolve_device
 
-    report = progress or (lambda done, heard: None)
+    report = progress or (lambda done, seconds: None)
     blocks = max(1, min(len(files), max(4 * workers, len(files) // (4 * RAY_BATCH))))
     found = ray.data.from_items([{"path": file} for file in files], override_num_blocks=blocks).map_batches(
         _Actor,
@@ -109,7 +110,7 @@ def caption_on_ray(
 
 
 class _Actor:
-    """A captioner in a process of Ray's."""
+    """A captioner in a Ray actor."""
 
     def __init__(self, load: Callable[[], Captioner], options: dict[str, Any]) -> None:
         self.captioner, self.options = load(), options

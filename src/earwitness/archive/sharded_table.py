@@ -49,7 +49,7 @@ class Share(NamedTuple):
         return cls(int(at("SLURM_PROCID", "0")), int(at("SLURM_STEP_NUM_TASKS", "1")))
 
     def has(self, file: str) -> bool:
-        """Hangs on the file's name alone, so that it stays when the archive grows."""
+        """Depends on the file's name alone, so that it stays when the archive grows."""
         return zlib.crc32(os.fsencode(file)) % self.world == self.rank
 
 

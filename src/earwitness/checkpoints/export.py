@@ -24,7 +24,7 @@ LANGUAGE_MODEL = "language_model"  # folder of a merged language model inside it
 def merge_lora(model: AudioCaptioningModel) -> AudioCaptioningModel:
     """Merge LoRA into the weights that it adapts: W + alpha / r * B A, in W's precision. In place.
 
-    Its config then says `tune: full` of those towers. What stands behind it is the same function without
+    Its config then has `tune: full` for those towers. The exported model is the same function without
     dropout, a little faster, and free of peft.
     """
     from peft.tuners.lora import LoraLayer

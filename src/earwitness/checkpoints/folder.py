@@ -89,7 +89,7 @@ def resolve(name_or_folder: str | Path) -> Path:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{name_or_folder}: neither a folder nor a model to be had from the hub: {error}"
+            f"{name_or_folder}: neither a folder nor available from the hub: {error}"
         ) from None
 
 

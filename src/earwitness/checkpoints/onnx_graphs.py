@@ -39,7 +39,7 @@ class Adapt(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         h_a = Embeds.full(tokens)
         z_a = self.adapter.adapt_whole(h_a)
-        return z_a.values, self.space.hear(h_a, z_a)
+        return z_a.values, self.space.embed_audio(h_a, z_a)
 
 
 class Prefix(nn.Module):
@@ -121,7 +121,7 @@ class ReadCaptions(nn.Module):
         self.language_model, self.space = model.language_model, model.space
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.space.read(Embeds(self.language_model.embed(ids), mask))
+        return self.space.embed_text(Embeds(self.language_model.embed(ids), mask))
 
 
 def _rotation(llama: Any, positions: Tensor) -> tuple[Tensor, Tensor]:

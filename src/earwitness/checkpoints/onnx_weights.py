@@ -32,7 +32,7 @@ def linked_to_weights(graph: onnx.ModelProto, weights: Path, names: Mapping[str,
     for tensor in inner:
         if len(tensor.raw_data) > ELSEWHERE:
             raise ValueError(f"{tensor.name} {list(tensor.dims)} is not a tensor of {weights}")
-    # While the graph is simplified its weights are inputs, lest they be folded into new ones.
+    # While the graph is simplified its weights are inputs, so that they are not folded into new ones.
     _replace(graph.graph.initializer, inner)
     for tensor in outer:
         graph.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

@@ -1,4 +1,4 @@
-"""The command line: `earwitness COMMAND`. One module a command, each light until it is run."""
+"""The command line: `earwitness COMMAND`. One module per command, which imports little before it runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def earwitness_(
 
 
 def main() -> None:
-    """Run a command, and end the process without tearing down what it loaded, which takes up to seconds."""
+    """Run a command and exit without releasing loaded libraries, which takes up to seconds."""
     try:
         app()
     except SystemExit as end:

@@ -21,22 +21,23 @@ from earwitness.subtitles.formats import WRITERS
 from earwitness.subtitles.sound_cues import CueLimits
 from earwitness.tables import file_ids
 
-LISTED = 20  # files whose duration heard is told one by one
+MAX_LISTED = 20  # files whose captioned duration is reported one by one
 
 
 def caption(
     paths: Annotated[
-        list[Path], typer.Argument(help="Sounds, videos, folders, manifests (.jsonl); - is standard input.")
+        list[Path], typer.Argument(help="Audio, video, folders, manifests (.jsonl); - is standard input.")
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Checkpoint folder or hub name; none: the built-in.")
+        str | None,
+        typer.Option("--model", "-m", help="Checkpoint folder or hub name; default: the built-in."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Write .jsonl, .csv or .parquet; of one file .srt, .vtt, .json, or .txt (Audacity labels).",
+            help="Write .jsonl, .csv, .parquet; for one file also .srt, .vtt, .json, .txt (Audacity labels).",
         ),
     ] = None,
     srt: Annotated[bool, typer.Option("--srt", help="Write FILE.srt beside each file.")] = False,
@@ -46,54 +47,54 @@ def caption(
     ] = False,
     merge: Annotated[
         Path | None,
-        typer.Option(help="Subtitles of the dialogue (.srt, .vtt), copied to --out with sound cues added."),
+        typer.Option(help="Dialogue subtitles (.srt, .vtt) to copy to --out with sound cues added."),
     ] = None,
-    line_length: Annotated[int, typer.Option(min=1, help="Characters a line of a sound cue.")] = 42,
-    least_seconds: Annotated[float, typer.Option(help="A sound cue stays on screen at least so long.")] = 1.0,
-    reading_speed: Annotated[float, typer.Option(help="Characters a second that can be read.")] = 20.0,
+    line_length: Annotated[int, typer.Option(min=1, help="Characters per line of a sound cue.")] = 42,
+    least_seconds: Annotated[float, typer.Option(help="Minimum time of a sound cue on screen.")] = 1.0,
+    reading_speed: Annotated[float, typer.Option(help="Characters that viewers read per second.")] = 20.0,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw spectrogram, captions and tags (.png, .svg, .pdf); one file.")
+        Path | None, typer.Option(help="Plot spectrogram, captions and tags (.png, .svg, .pdf) of one file.")
     ] = None,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="Caption all of each file, cut where its sound changes.")
+        bool, typer.Option("--timeline", help="Caption each file in full, cut where its sounds change.")
     ] = False,
     window: Annotated[
         float | None,
-        typer.Option(min=0.2, help="The most a caption may span, in s (10); implies --timeline."),
+        typer.Option(min=0.2, help="Maximum duration of a caption, in s (10); implies --timeline."),
     ] = None,
     hop: Annotated[
-        float | None, typer.Option(help="A window is heard every HOP s (0.8 windows); implies --timeline.")
+        float | None, typer.Option(help="Encode a window every HOP s (0.8 windows); implies --timeline.")
     ] = None,
     track: Annotated[
         int | None,
         typer.Option(min=1, help="Audio track to read, 1 the first.", show_default="the one FFmpeg prefers"),
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
-    ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders recursively.")] = False,
     beams: Annotated[
         int | None,
-        typer.Option(min=1, help="Beams of the search; 1 is fastest.", show_default="the model's own"),
+        typer.Option(min=1, help="Beam width; 1 is fastest.", show_default="the model's own"),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips captioned at once.")] = BATCH_SIZE,
-    guide: Annotated[bool, typer.Option(help="The model's Token Guide and tag guide, if any.")] = True,
+    guide: Annotated[bool, typer.Option(help="Use the model's Token Guide and tag guide.")] = True,
     frames: Annotated[
-        bool, typer.Option("--frames", help="Insist on pictures: a model that watches sees them anyway.")
+        bool, typer.Option("--frames", help="Require video frames, which a model with vision uses anyway.")
     ] = False,
     retrieve: Annotated[
-        Path | None, typer.Option(help="Datastore whose captions of similar sounds the model is shown.")
+        Path | None, typer.Option(help="Datastore of captions; those of similar clips join the prompt.")
     ] = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Of the beams take the one that CLAP finds nearest to the sound.")
+        bool, typer.Option("--rerank", help="Choose the beam that CLAP scores nearest to the audio.")
     ] = False,
     correct: Annotated[
-        bool, typer.Option("--correct", help="Rewrite faulty captions with the models that the config names.")
+        bool, typer.Option("--correct", help="Rewrite faulty captions with the models named in the config.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip what is already in --out (or has subtitles).")
+        bool, typer.Option("--resume", help="Skip files already in --out (or with subtitles).")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode files ahead; of Ray, actors.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Threads that decode files ahead; with Ray, actors.")
+    ] = 1,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: Ray Data, here or on the cluster of RAY_ADDRESS.")
     ] = "local",
@@ -106,26 +107,26 @@ def caption(
         typer.Option(help="auto: ONNX Runtime for the built-in and exported models on the CPU, else torch."),
     ] = "auto",
 ) -> None:
-    """Say in words what is heard in sounds and videos.
+    """Caption audio and video.
 
-    Without --out, --srt or --vtt a table is printed. A file that cannot be heard is reported at the end and
-    makes the exit status 1; the others are captioned all the same. Under torchrun, srun or in a Slurm array,
-    each process captions its share of the files; the last one to end writes --out.
+    Without --out, --srt or --vtt a table is printed. Files that cannot be decoded are reported at the end,
+    and the exit status is then 1; all others are captioned. Under torchrun, srun or in a Slurm array, each
+    process captions its share of the files, and the last one to finish writes --out.
 
     \b
-    earwitness caption dog.wav street.mp3          a caption, tags and score each
-    earwitness caption long.mp4 --timeline         what is heard when
+    earwitness caption dog.wav street.mp3          caption, tags and score of each file
+    earwitness caption long.mp4 --timeline         captions with times
     earwitness caption film.mp4 --srt              sound subtitles: film.srt
-    earwitness caption film.mp4 --merge dialogue.srt -o film.sdh.srt   [door slams] between the lines
-    earwitness caption dog.wav --plot dog.png      a picture of what is heard when
-    earwitness caption DIR -r -o all.jsonl         one row a file; stopped? add --resume
-    earwitness caption DIR -o all.csv --window 5   a row for each sound, none longer than 5 s
-    earwitness caption dog.wav -m M --retrieve STORE   shown captions of similar sounds (earwitness index)
-    earwitness caption film.mp4 -m M --frames --rerank --correct   all that a model can be given
+    earwitness caption film.mp4 --merge dialogue.srt -o film.sdh.srt   [door slams] between the dialogue
+    earwitness caption dog.wav --plot dog.png      plot of captions and tags over time
+    earwitness caption DIR -r -o all.jsonl         one row per file; continue with --resume
+    earwitness caption DIR -o all.csv --window 5   one row per sound, of at most 5 s
+    earwitness caption dog.wav -m M --retrieve STORE   captions of similar clips (earwitness index)
+    earwitness caption film.mp4 -m M --frames --rerank --correct   vision, reranking, correction
     """
     timeline = timeline or any([srt, vtt, window, hop, plot]) or _suffix(out) in WRITERS
     failures: dict[str, str] = {}  # file -> why it has no caption
-    told: list[str] = []  # what to say at the end
+    messages: list[str] = []  # printed at the end
     with exit_on_error(ValueError, OSError, ImportError):  # a path, checkpoint, option, full disk or extra
         if rerank and beams == 1:
             raise ValueError("--rerank chooses among beams: --beams must be 2 or more")
@@ -147,12 +148,12 @@ def caption(
             corrected=correct,
             share=share,
             ids=file_ids(found, [path for path in paths if path.exists()]) | named,
-            tell=told.append,
+            say=messages.append,
         )
         if STANDARD_INPUT in files and (plot is not None or engine == "ray"):
             raise ValueError("standard input can be read once, by this process: no --plot, no --engine ray")
         if track is not None and plot is not None:
-            raise ValueError("--plot draws the track that FFmpeg prefers: leave --track out")
+            raise ValueError("--plot draws the track that FFmpeg prefers: remove --track")
         fresh = [file for file in files if not (resume and all(output.has(file) for output in outputs))]
         todo = _permitted(fresh, outputs, failures)
         parts: dict[str, Any] = {"frames": frames, "retrieve": retrieve, "rerank": rerank, "correct": correct}
@@ -163,10 +164,10 @@ def caption(
         if todo:
             with standard_input(todo) as spooled:
                 options["source"] = Reader(track, spooled)
-                _caption(todo, outputs, failures, told, load, engine, options)
+                _caption(todo, outputs, failures, messages, load, engine, options)
         for output in outputs:
             output.close()
-    _report(len(found), len(files), len(fresh), told, failures)
+    _report(len(found), len(files), len(fresh), messages, failures)
     if failures or not found:
         raise typer.Exit(1)
 
@@ -182,16 +183,16 @@ def _caption(
     todo: Sequence[str],
     outputs: Sequence[Output],
     failures: dict[str, str],
-    told: list[str],
+    messages: list[str],
     load: Any,
     engine: str,
     options: dict[str, Any],
 ) -> None:
-    """Captions the files and hands each to every output."""
+    """Caption the files and write each to every output."""
     from earwitness.archive.captioning import caption_files, caption_on_ray
 
     count = 0
-    heard: dict[str, float] = {}  # s of the files told one by one
+    covered: dict[str, float] = {}  # file -> s captioned
     with JobProgress(len(todo)) as progress:
         if engine == "ray":
             results = caption_on_ray(load, todo, progress=progress, **options)
@@ -200,7 +201,7 @@ def _caption(
         for file, outcome in results:
             if isinstance(outcome, list):
                 count += len(outcome)
-                heard[file] = max((caption.end for caption in outcome), default=0.0)
+                covered[file] = max((caption.end for caption in outcome), default=0.0)
                 for output in outputs:
                     output.write(file, outcome)
             else:
@@ -208,20 +209,20 @@ def _caption(
                 for output in outputs:
                     output.fail(file, outcome.reason)
     if not isinstance(outputs[0], Table):
-        told.append(f"{count} captions written.")
+        messages.append(f"{count} captions written.")
     if options["timeline"]:
-        told += _coverage(heard)
+        messages += _coverage(covered)
 
 
-def _coverage(heard: dict[str, float]) -> list[str]:
-    """How much of each file was captioned, in hundredths of a second; what is missing was logged before."""
-    if len(heard) > LISTED:
-        return [f"{sum(heard.values()):.2f} s heard in {len(heard)} files."]
-    return [f"{file}: {seconds:.2f} s heard." for file, seconds in heard.items()]
+def _coverage(covered: dict[str, float]) -> list[str]:
+    """Report the captioned duration of each file; missing parts were logged before."""
+    if len(covered) > MAX_LISTED:
+        return [f"{sum(covered.values()):.2f} s captioned in {len(covered)} files."]
+    return [f"{file}: {seconds:.2f} s captioned." for file, seconds in covered.items()]
 
 
 def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[str, str]) -> list[str]:
-    """The files whose captions every output will take; of the others, why not."""
+    """Return the files whose captions every output accepts; record in `failures` why others are refused."""
     for file in files:
         for output in outputs:
             if (reason := output.refuses(file)) is not None:
@@ -229,13 +230,13 @@ def _permitted(files: Sequence[str], outputs: Sequence[Output], failures: dict[s
     return [file for file in files if file not in failures]
 
 
-def _report(found: int, files: int, fresh: int, told: Sequence[str], failures: dict[str, str]) -> None:
-    """What was done, on standard error."""
+def _report(found: int, files: int, fresh: int, messages: Sequence[str], failures: dict[str, str]) -> None:
+    """Print the summary on standard error."""
     if not found and not failures:
-        typer.echo("No sound or video files there; --recursive looks into subfolders, too.", err=True)
+        typer.echo("No audio or video files found; --recursive searches subfolders.", err=True)
     if files > fresh:
         typer.echo(f"{files - fresh} of {files} files were captioned before.", err=True)
-    for line in told:
+    for line in messages:
         typer.echo(line, err=True)
     if failures:
         typer.echo(f"{len(failures)} could not be captioned:", err=True)

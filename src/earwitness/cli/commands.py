@@ -1,4 +1,4 @@
-"""The commands by name: each one's module is imported when the command is run, not to list them."""
+"""Commands by name: a command's module is imported when the command runs, not to list commands."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from earwitness.extras import MissingExtra, explained
 # Command -> the first sentence of its help. Its module, of the same name, holds it as a function of that name
 # or, with subcommands, as `app`.
 SUMMARIES = {
-    "caption": "Say in words what is heard in sounds and videos.",
-    "search": "Find sounds by words: a line each with score, path, time and caption, the best first.",
-    "presets": "List the presets, or print one with its comments, which say where every value comes from.",
-    "score": "Score captions against references: no Java, no network, seconds.",
+    "caption": "Caption audio and video.",
+    "search": "Search recordings by text: print score, path, time and caption, the best first.",
+    "presets": "List the presets, or print one with its comments, which give the source of every value.",
+    "score": "Score captions against references, without Java or network access.",
     "evaluate": "Caption a split and score it.",
-    "compare": "Set finished evaluations side by side; differences from the first, with paired tests "
-    "over the clips.",
-    "study": "Reproduce a paper's tables: train each row, test it, print it beside the published figures.",
+    "compare": "Compare finished evaluations: differences from the first, with paired tests over the clips.",
+    "study": "Reproduce a paper's tables: train and test each row, print it beside the published figures.",
     "train": "Train a captioner.",
     "data": "Prepare published sets and folders of clips for training.",
     "scenes": "Compose captioned clips from a bank of labelled recordings: FLAC files and manifest.jsonl.",
-    "export": "Give a trained model away: for ONNX Runtime, merged, as PEFT adapters, or on the hub.",
+    "export": "Export a trained model: for ONNX Runtime, merged, as PEFT adapters, or to the hub.",
     "serve": "Serve captions over HTTP, with a page for the browser.",
-    "gap": "How far a model's sounds lie from their captions: L2, cosine, a UMAP picture, transport plans.",
-    "retrieve": "Look up captions of similar sounds for every clip of a manifest, to train on (DistillCaps).",
-    "index": "Make captions searchable by sound, and recordings by words.",
+    "gap": "Measure a model's modality gap between audio and captions: L2, cosine, UMAP, transport plans.",
+    "retrieve": "Retrieve captions of similar clips for each clip of a manifest, for training (DistillCaps).",
+    "index": "Build a datastore of captions or recordings for search and retrieval.",
 }
 
 
 class LoadedCommands(Mapping[str, Any]):
-    """Command name -> the command, imported when it is asked for."""
+    """Map a command's name to the command, imported on access."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in SUMMARIES:
@@ -52,7 +51,7 @@ class LoadedCommands(Mapping[str, Any]):
 
 
 class Commands(TyperGroup):
-    """The group of all commands. A module that an extra would install ends any of them with that advice."""
+    """The group of all commands. A missing module of an extra is reported with the extra's name."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -60,7 +59,7 @@ class Commands(TyperGroup):
         self._listing = False
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands needs their summaries alone."""
+        """List commands from their summaries, without imports."""
         self._listing = True
         try:
             super().format_help(ctx, formatter)

@@ -11,16 +11,16 @@ from earwitness.cli.errors import exit_on_error
 
 Evaluations = Annotated[
     list[Path],
-    typer.Argument(help="Folders of evaluations, or their report.json; the first is compared with."),
+    typer.Argument(help="Folders of evaluations, or their report.json; the first is the baseline."),
 ]
 Metrics = Annotated[
-    str | None, typer.Option(help="Names with commas between; none: those that all evaluations have.")
+    str | None, typer.Option(help="Comma-separated names; default: those that all evaluations have.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the table too: .csv or .tex.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Also write the table: .csv or .tex.")]
 
 
 def compare(evaluations: Evaluations, metrics: Metrics = None, out: Out = None) -> None:
-    """Set finished evaluations side by side; differences from the first, with paired tests over the clips.
+    """Compare finished evaluations: differences from the first, with paired tests over the clips.
 
     An asterisk marks a difference that is significant at .05 after correction for all metrics shown (paired
     randomization test, Holm), on 20 clips or more.

@@ -1,4 +1,4 @@
-"""`earwitness data`: published sets and folders of clips to manifests; manifests to shards."""
+"""`earwitness data`: convert published sets and folders of clips to manifests, and manifests to shards."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ app = typer.Typer(
     help="Prepare published sets and folders of clips for training.",
 )
 
-Folder = Annotated[Path, typer.Argument(help="Folder of the set, as it is published.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder to write, else one of the set's name here.")
-]
-Clips = Annotated[Path | None, typer.Option(help="Folder of the clips, if they lie elsewhere.")]
-Shortest = Annotated[float, typer.Option(min=0.01, help="Leave out clips of fewer seconds.")]
-Longest = Annotated[float, typer.Option(help="Leave out clips of more seconds.")]
-Decode = Annotated[bool, typer.Option("--decode", help="Decode every clip whole: slow, finds damage.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the set, as published.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; default: the set's name.")]
+Clips = Annotated[Path | None, typer.Option(help="Folder of the clips, if elsewhere.")]
+Shortest = Annotated[float, typer.Option(min=0.01, help="Skip clips shorter than this, s.")]
+Longest = Annotated[float, typer.Option(help="Skip clips longer than this, s.")]
+Decode = Annotated[bool, typer.Option("--decode", help="Decode every clip in full: slow, finds damage.")]
 Against = Annotated[
-    list[Path] | None, typer.Option(help="A manifest whose clips must not be among these; repeatable.")
+    list[Path] | None, typer.Option(help="A manifest whose clips must not occur; repeatable.")
 ]
 
 
@@ -37,7 +35,7 @@ def audiocaps(
     out: Out = None,
     clips: Clips = None,
     commands: Annotated[
-        Path | None, typer.Option(help="Write the yt-dlp commands that fetch what is missing.")
+        Path | None, typer.Option(help="Write yt-dlp commands that download missing clips.")
     ] = None,
     shortest: Shortest = 0.01,
     longest: Longest = float("inf"),
@@ -95,7 +93,7 @@ def wavcaps(
     ] = None,
     forbid: Annotated[
         list[Path] | None,
-        typer.Option(help="Freesound ids, one a line, or a CSV with sound_id or youtube_id; repeatable."),
+        typer.Option(help="Freesound ids, one per line, or a CSV with sound_id or youtube_id; repeatable."),
     ] = None,
     shortest: Shortest = 0.01,
     longest: Longest = float("inf"),
@@ -104,8 +102,8 @@ def wavcaps(
 ) -> None:
     """WavCaps: json_files/ of the four sources, and the unpacked FLAC files.
 
-    Recordings of AudioCaps and Clotho are among them: the published blacklist of both is applied where it is
-    found, and a warning is given where it is not.
+    WavCaps contains recordings of AudioCaps and Clotho: the published blacklist of both is applied if it is
+    found, and a warning is printed otherwise.
 
     \b
     earwitness data wavcaps WavCaps --blacklist all_ac
@@ -131,7 +129,7 @@ def macs(
     out: Out = None,
     clips: Clips = None,
     min_competence: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out sentences of less competent annotators.")
+        float, typer.Option(min=0, max=1, help="Skip sentences of less competent annotators.")
     ] = 0.0,
     shortest: Shortest = 0.01,
     longest: Longest = float("inf"),
@@ -152,23 +150,23 @@ def macs(
 
 @app.command()
 def folder(
-    folder: Annotated[Path, typer.Argument(help="Clips and a table; or Parquet files; or a saved dataset.")],
+    folder: Annotated[Path, typer.Argument(help="Clips and a table, Parquet files, or a saved dataset.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write, else the folder itself.")
+        Path | None, typer.Option("--out", "-o", help="Folder to write; default: the folder itself.")
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Table of captions, if there are several or it lies elsewhere.")
+        Path | None, typer.Option(help="Table of captions, if there are several or it is elsewhere.")
     ] = None,
     shortest: Shortest = 0.01,
     longest: Longest = float("inf"),
     decode: Decode = False,
     against: Against = None,
 ) -> None:
-    """Any folder of clips with a table of captions, or a Hugging Face dataset with the sounds in it.
+    """A folder of clips with a table of captions, or a Hugging Face dataset that holds the audio.
 
     \b
-    earwitness data folder recordings               file_name,caption
-    earwitness data folder parquet -o prepared      sounds are written to prepared/audio
+    earwitness data folder recordings               columns file_name,caption
+    earwitness data folder parquet -o prepared      writes the audio to prepared/audio
     """
     from earwitness.data.folder import read_folder
     from earwitness.data.hugging_face import is_hugging_face, read_hugging_face
@@ -183,20 +181,18 @@ def folder(
 @app.command()
 def shard(
     manifest: Annotated[Path, typer.Argument(help="manifest.jsonl of the clips.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder to write; shards that are there are kept.")
-    ],
-    rows: Annotated[int, typer.Option(min=1, help="Clips of a shard.")] = 2000,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; existing shards are kept.")],
+    rows: Annotated[int, typer.Option(min=1, help="Clips per shard.")] = 2000,
     encode: Annotated[
-        str | None, typer.Option(help="flac or opus, 16 kHz; else the files' bytes as they are.")
+        str | None, typer.Option(help="flac or opus at 16 kHz; default: copy the files.")
     ] = None,
-    shuffle: Annotated[bool, typer.Option(help="Deal clips to shards in random order.")] = True,
+    shuffle: Annotated[bool, typer.Option(help="Assign clips to shards in random order.")] = True,
     seed: Annotated[int, typer.Option(help="Of that order.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Shards written at once.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Shards written in parallel.")] = 2,
 ) -> None:
     """WebDataset shards of a manifest, for training from a cluster's file system or an object store.
 
-    Stopped? The same command goes on.
+    An interrupted run resumes with the same command.
 
     \b
     earwitness data shard audiocaps/train.jsonl -o shards/audiocaps --encode opus --workers 16
@@ -212,7 +208,7 @@ def shard(
         left_out = [reason for shard in shards for reason in shard.left_out]
         typer.echo(f"{sum(s.rows for s in shards)} clips in {len(shards)} shards in {out}")
         for reason in left_out:
-            typer.echo(f"left out: {reason}", err=True)
+            typer.echo(f"skipped: {reason}", err=True)
     if left_out:
         raise typer.Exit(1)
 
@@ -220,7 +216,7 @@ def shard(
 def _finish(
     found: Found, out: Path, shortest: float, longest: float, decode: bool, against: list[Path] | None
 ) -> None:
-    """Looks at the clips; writes manifests and report."""
+    """Inspect the clips; write manifests and report."""
     from earwitness.data.manifest import Manifest
     from earwitness.data.report import Bounds, examine, write
 
@@ -232,4 +228,4 @@ def _finish(
     names = ", ".join(f"{name}.jsonl" for name in report.splits)
     typer.echo(f"{out}: {names}, report.json")
     if empty := [name for name, split in report.splits.items() if not split.rows]:
-        raise ValueError(f"no clip of {', '.join(empty)} was found: name their folder with --clips")
+        raise ValueError(f"no clip of {', '.join(empty)} was found: set their folder with --clips")

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: a message on standard error and exit status 2."""
+"""User errors: a message on standard error and exit status 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`earwitness evaluate`: captions a split of a manifest and scores the captions."""
+"""`earwitness evaluate`: caption a split of a manifest and score the captions."""
 
 from __future__ import annotations
 
@@ -34,29 +34,31 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Checkpoint folder or 
 Data = Annotated[Path, typer.Option("--data", "-d", help="The split: a manifest (JSONL) with captions.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Folder of the results; none: evaluations/MODEL-DATA-SETTINGS."),
+    typer.Option("--out", "-o", help="Folder of the results; default: evaluations/MODEL-DATA-SETTINGS."),
 ]
-Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or names with commas between.")]
-Beams = Annotated[
-    int | None, typer.Option(min=1, help="Beams of the search.", show_default="the model's own")
-]
+Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or comma-separated names.")]
+Beams = Annotated[int | None, typer.Option(min=1, help="Beam width.", show_default="the model's own")]
 LengthPenalty = Annotated[
     float | None,
-    typer.Option(help="Beams rank by log-probability / length ** this.", show_default="the model's own"),
+    typer.Option(
+        help="Beams are ranked by log-probability / length ** this.", show_default="the model's own"
+    ),
 ]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, help="Tokens of a caption at most.", show_default="40")
+    int | None, typer.Option(min=1, help="Maximum tokens of a caption.", show_default="40")
 ]
 TopP = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Nucleus sampling with this probability mass, no beams.")
+    float | None,
+    typer.Option(min=0, max=1, help="Nucleus sampling with this probability mass, without beams."),
 ]
-Temperature = Annotated[float | None, typer.Option(min=0.01, help="Of sampling, which it turns on.")]
-Seed = Annotated[int, typer.Option(help="Of sampling.")]
+Temperature = Annotated[float | None, typer.Option(min=0.01, help="Sampling temperature; enables sampling.")]
+Seed = Annotated[int, typer.Option(help="Seed of sampling.")]
 Retrieved = Annotated[
-    bool, typer.Option(help="Show the manifest's column `retrieved` to a model that has a prompt for it.")
+    bool,
+    typer.Option(help="Use the manifest's column `retrieved` in the model's prompt, if it has one for it."),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips captioned at once.")]
-Guide = Annotated[bool, typer.Option(help="The model's Token Guide, if it has one.")]
+Guide = Annotated[bool, typer.Option(help="Use the model's Token Guide.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that decode files ahead.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="Of the language model: auto, float32, bfloat16, float16.")]
@@ -95,10 +97,10 @@ def evaluate(
 ) -> None:
     """Caption a split and score it.
 
-    Writes captions.jsonl, report.json, report.csv, report.tex, worst.html and timing.json. A stopped run is
-    resumed: captions that are in the folder are kept. Clips that cannot be read are named at the end and make
-    the exit status 1; the others are scored without them. Of a clip longer than the model takes at once the
-    loudest window is captioned; the report's signature counts such clips.
+    Writes captions.jsonl, report.json, report.csv, report.tex, worst.html and timing.json. An interrupted run
+    resumes: captions in the folder are kept. Clips that cannot be read are reported at the end, and the exit
+    status is then 1; scores exclude them. Of a clip longer than the model's maximum the loudest window is
+    captioned; the report's signature counts such clips.
 
     \b
     earwitness evaluate --model runs/lamb/model --data audiocaps/test.jsonl
@@ -160,7 +162,7 @@ def _decoding(
     top_p: float | None,
     temperature: float | None,
 ) -> dict[str, Any]:
-    """What was given, as `LanguageModel.generate` takes it. Sampling draws one caption, without beams."""
+    """Return the given options for `LanguageModel.generate`. Sampling draws one caption, without beams."""
     named = {"beams": beams, "length_penalty": length_penalty, "max_new_tokens": max_new_tokens}
     sampling = {"top_p": top_p, "temperature": temperature}
     chosen = {key: value for key, value in (named | sampling).items() if value is not None}
@@ -172,20 +174,20 @@ def _decoding(
 def _settings(
     model: str, data: Path, decoding: dict[str, Any], parts: dict[str, Any], **more: Any
 ) -> dict[str, Any]:
-    """What the captions of a folder depend on."""
+    """Return the settings on which the captions of a folder depend."""
     place = str(Path(model).absolute()) if Path(model).exists() else model
     given_parts = {key: str(value) if isinstance(value, Path) else value for key, value in parts.items()}
     return {"model": place, "data": str(data.absolute()), "decoding": decoding} | given_parts | more
 
 
 def name_of_model(model: str) -> str:
-    """The name of a run for the checkpoint RUN/model, else the last part of a folder or hub name."""
+    """Return RUN for the checkpoint RUN/model, else the last part of a folder or hub name."""
     path = Path(model)
     return path.absolute().parent.name if path.name == "model" and path.absolute().parent.name else path.name
 
 
 def default_folder(settings: dict[str, Any]) -> Path:
-    """A folder of its own for each run, split and choice of settings."""
+    """Return a folder that is unique to the run, split and settings."""
     mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     data = Path(settings["data"])
     return Path("evaluations") / f"{name_of_model(settings['model'])}-{data.parent.name}-{data.stem}-{mark}"
@@ -221,17 +223,17 @@ def _print(evaluated: Evaluated, count: int, folder: Path, *, corrected: bool) -
         typer.echo(f"{evaluated.corrected} of {count} captions were corrected.", err=True)
     unscored = count - len(evaluated.failures) - len(evaluated.rows)
     if unscored:
-        typer.echo(f"{unscored} of {count} clips have no captions to judge by and are not scored.", err=True)
+        typer.echo(f"{unscored} of {count} clips have no references and are not scored.", err=True)
     if evaluated.failures:
         typer.echo(
-            f"{len(evaluated.failures)} of {count} clips could not be read; scores leave them out:", err=True
+            f"{len(evaluated.failures)} of {count} clips could not be read; scores exclude them:", err=True
         )
         for name, reason in evaluated.failures.items():
             typer.echo(f"  {name}: {reason}", err=True)
 
 
 def _print_habits(captions: list[str]) -> None:
-    """Says whether captions begin, or are, all alike, as those of a language model that talks."""
+    """Warn of captions that are all alike, or all begin alike, as those of a chatting language model."""
     from earwitness.metrics.habits import Habits
 
     habits = Habits.of(captions)

@@ -13,30 +13,32 @@ from earwitness.cli.errors import exit_on_error
 def export(
     model: Annotated[
         str | None,
-        typer.Argument(help="A checkpoint folder or hub name; none: the built-in model.", show_default=False),
+        typer.Argument(
+            help="Checkpoint folder or hub name; default: the built-in model.", show_default=False
+        ),
     ] = None,
     onnx: Annotated[
-        Path | None, typer.Option(help="Write a checkpoint for ONNX Runtime here; torch loads it as well.")
+        Path | None, typer.Option(help="Write a checkpoint for ONNX Runtime here; torch loads it too.")
     ] = None,
     merged: Annotated[Path | None, typer.Option(help="Write a checkpoint with LoRA merged here.")] = None,
     peft: Annotated[Path | None, typer.Option(help="Write LoRA as PEFT adapters here.")] = None,
     push: Annotated[str | None, typer.Option(help="Upload the checkpoint to this hub repository.")] = None,
-    private: Annotated[bool, typer.Option(help="With --push: a private repository.")] = False,
+    private: Annotated[bool, typer.Option(help="With --push: create a private repository.")] = False,
     named: Annotated[
         str | None, typer.Option("--model", hidden=True, help="MODEL, as other commands.")
     ] = None,
 ) -> None:
-    """Give a trained model away: for ONNX Runtime, merged, as PEFT adapters, or on the hub.
+    """Export a trained model: for ONNX Runtime, merged, as PEFT adapters, or to the hub.
 
     \b
-    earwitness export runs/mine/model --onnx mine   installations without torch caption with it
+    earwitness export runs/mine/model --onnx mine   runs without torch
     earwitness export runs/lamb/model --merged lamb-merged
     earwitness export runs/lamb/model --push someone/lamb
     """
     from earwitness.loading import DEFAULT
 
     if not (onnx or merged or peft or push):
-        raise typer.BadParameter("say what to make: --onnx, --merged, --peft or --push")
+        raise typer.BadParameter("name an output: --onnx, --merged, --peft or --push")
     if model and named:
         raise typer.BadParameter("name one model: MODEL and --model are the same")
     name = model or named or str(DEFAULT)

@@ -14,13 +14,15 @@ from earwitness.prefetch import BATCH_SIZE
 def gap(
     model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")],
     data: Annotated[Path, typer.Option(help="A manifest with captions.")],
-    out: Annotated[Path, typer.Option(help="Folder of the figures and pictures.")],
-    count: Annotated[int, typer.Option(min=2, help="Clips looked at, the first of the manifest.")] = 1000,
-    plans: Annotated[int, typer.Option(min=0, help="Clips whose transport plan is drawn.")] = 8,
+    out: Annotated[Path, typer.Option(help="Folder of the results and plots.")],
+    count: Annotated[
+        int, typer.Option(min=2, help="Number of clips, from the start of the manifest.")
+    ] = 1000,
+    plans: Annotated[int, typer.Option(min=0, help="Clips whose transport plan is plotted.")] = 8,
     batch_size: Annotated[int, typer.Option(min=1)] = BATCH_SIZE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """How far a model's sounds lie from their captions: L2, cosine, a UMAP picture, transport plans.
+    """Measure a model's modality gap between audio and captions: L2, cosine, UMAP, transport plans.
 
     \b
     earwitness gap --model runs/lamb/model --data audiocaps/test.jsonl --out lamb-gap
@@ -37,7 +39,7 @@ def gap(
     with exit_on_error(ValueError, OSError, ImportError):
         rows = list(islice((row for row in Manifest.open(data) if row.captions), count))
         if len(rows) < 2:
-            raise ValueError(f"{data} has {len(rows)} rows with captions; a gap needs two")
+            raise ValueError(f"{data} has {len(rows)} rows with captions; at least two are needed")
         loaded = load_checkpoint(model).to(resolve_device(device))
         embedded = embed_pairs(loaded, tqdm(rows, unit="clip"), batch_size=batch_size, plans=plans)
         for written in write_gap(embedded, out):

@@ -1,4 +1,4 @@
-"""`earwitness index`: captions in, a datastore that `caption --retrieve` searches out."""
+"""`earwitness index`: build a datastore of captions for `caption --retrieve` and `search`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from earwitness.cli.errors import exit_on_error
 def index(
     captions: Annotated[
         list[Path],
-        typer.Option(help="Manifest, CSV, JSON(L) with id and caption, or .txt, one a line; repeatable."),
+        typer.Option(help="Manifest, CSV, JSON(L) with id and caption, or .txt, one per line; repeatable."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the datastore; one that is there is replaced.")],
+    out: Annotated[Path, typer.Option(help="Folder of the datastore; an existing one is replaced.")],
     embedder: Annotated[str, typer.Option(help="CLAP by hub name or folder.")] = "laion/clap-htsat-unfused",
     sounds: Annotated[
-        bool, typer.Option("--sounds", help="Embed the sounds of a table's rows instead of their captions.")
+        bool, typer.Option("--sounds", help="Embed the audio of a table's rows instead of their captions.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """Make captions searchable by sound, and recordings by words.
+    """Build a datastore of captions or recordings for search and retrieval.
 
-    A store of captions serves models that are shown captions of similar sounds; `earwitness search` looks
-    into any. --sounds takes tables that `earwitness caption` wrote.
+    A datastore of captions serves models with retrieval; `earwitness search` searches any datastore. --sounds
+    takes tables of `earwitness caption`.
 
-    Stopped? The same line goes on where it was. The folder counts as a datastore only when it is whole.
+    An interrupted run resumes with the same command. The folder is a datastore only when complete.
 
     \b
     earwitness index --captions audiocaps/train.jsonl --out STORE
@@ -43,15 +43,15 @@ def index(
     what, clips = "sounds" if sounds else "captions", {name for name, _ in rows}
     typer.echo(f"{len(rows) - lost} {what} of {len(clips) - lost} clips in {out}")
     if lost:
-        typer.echo(f"{lost} could not be heard and were left out.", err=True)
+        typer.echo(f"{lost} clips could not be decoded; they were skipped.", err=True)
         raise typer.Exit(1)
 
 
 def read_rows(path: Path) -> list[tuple[str, str]]:
-    """(id of the clip, caption) of each caption of a file. Lines of a text file are clips of their own; rows
-    of a table of captions are stretches of recordings.
+    """Return (id of the clip, caption) of each caption of a file.
 
-    Raises ValueError for a file without captions, OSError for none.
+    Lines of a text file are separate clips; rows of a table of captions are segments of recordings. Raises
+    ValueError for a file without captions, OSError for a missing file.
     """
     from earwitness.metrics.files.scoring import read_captions
     from earwitness.tables import is_table
@@ -70,7 +70,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
 
 
 def table_rows(path: Path) -> list[tuple[str, str]]:
-    """(path and time, caption) of each row of a table of captions. Raises ValueError, OSError."""
+    """Return (path and time, caption) of each row of a table of captions. Raises ValueError, OSError."""
     from earwitness.retrieval.search import clip_id
     from earwitness.tables import read_rows as read_table
 
@@ -80,7 +80,7 @@ def table_rows(path: Path) -> list[tuple[str, str]]:
 
 
 def _build(rows: list[tuple[str, str]], out: Path, embedder: str, sounds: bool, device: str) -> int:
-    """Writes the store; returns how many rows it holds."""
+    """Write the datastore; return its number of rows."""
     from tqdm import tqdm
 
     from earwitness.devices import resolve_device
@@ -89,10 +89,10 @@ def _build(rows: list[tuple[str, str]], out: Path, embedder: str, sounds: bool, 
 
     kept = out / "embedded"
     if out.exists() and not (kept.is_dir() or (out / "store.json").is_file() or not any(out.iterdir())):
-        raise ValueError(f"{out} holds something else than a datastore: name another folder")
+        raise ValueError(f"{out} is not a datastore: choose another folder")
     local = Path(embedder).is_dir()
     if not local:
-        typer.echo(f"{embedder} is fetched from the hub, unless it was before.", err=True)
+        typer.echo(f"{embedder} is downloaded from the hub unless it is cached.", err=True)
     clap = ClapEmbedder(Path(embedder).resolve() if local else embedder, device=resolve_device(device))
     names, texts = zip(*rows)
     build = store_of_sounds if sounds else CaptionDatastore.build

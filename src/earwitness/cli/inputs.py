@@ -1,4 +1,4 @@
-"""What a command reads: files, folders of them, standard input, a track of each."""
+"""Inputs of commands: files, folders, standard input, audio tracks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 from earwitness.media.source import Source
 
-STANDARD_INPUT = "-"  # what a command calls it in place of a path
+STANDARD_INPUT = "-"  # its name in place of a path
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read of a file that the command names. spooled: where standard input was copied to."""
+    """Maps a file name to the source to read. spooled: the copy of standard input."""
 
     track: int | None
     spooled: str | None
@@ -31,7 +31,7 @@ class Reader:
 
 @contextmanager
 def standard_input(files: Sequence[str]) -> Iterator[str | None]:
-    """The name of a temporary copy of standard input, if that is among the files: containers need to seek."""
+    """Copy standard input, if among the files, to a temporary file, for seeks; yield its name."""
     if STANDARD_INPUT not in files:
         yield None
         return
@@ -42,7 +42,7 @@ def standard_input(files: Sequence[str]) -> Iterator[str | None]:
 
 
 def find_files(paths: Sequence[Path], recursive: bool, failures: dict[str, str]) -> list[str]:
-    """The files to caption, each once; paths that do not exist go into `failures` with the reason."""
+    """Return the files to caption, each once; add missing paths to `failures` with the reason."""
     from earwitness.media.containers import MediaError
     from earwitness.media.files import find_media
 

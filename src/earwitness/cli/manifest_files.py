@@ -1,4 +1,4 @@
-"""Manifests among the paths of a command: their files, and the ids that rows of captions get."""
+"""Manifests among the paths of a command: their files and row ids."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def files_of_manifests(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
-    """Paths with each manifest (.jsonl) replaced by its rows' files, and file -> the row's id.
+    """Replace each manifest (.jsonl) by its rows' files; return the paths, and file -> the row's id.
 
-    A row's video stands for its sound. Raises ValueError for rows that are stretches of files, or share one.
+    A row's video replaces its audio. Raises ValueError for rows that are segments of files, or share one.
     """
     if not any(path.suffix.lower() == ".jsonl" for path in paths):
         return list(paths), {}
@@ -25,7 +25,7 @@ def files_of_manifests(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str
             file = row.video if row.video and not row.video.endswith(".npy") else row.audio
             if row.start or row.end is not None:
                 raise ValueError(
-                    f"{path}: {row.id} is a stretch of a file; `earwitness evaluate` captions such rows"
+                    f"{path}: {row.id} is a segment of a file; `earwitness evaluate` captions such rows"
                 )
             if file in ids:
                 raise ValueError(f"{path}: {ids[file]} and {row.id} are both {file}")

@@ -1,4 +1,4 @@
-"""Where captions go: a printed table, rows in a file, subtitles, a picture."""
+"""Outputs of captions: a printed table, rows in a file, subtitles, a plot."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from earwitness.subtitles.merging import has_cues, merge_cues
 from earwitness.subtitles.sound_cues import CueLimits, sound_events
 from earwitness.tables import FORMATS, spelled
 
-LISTED = 20  # sounds without a place that are named one by one
-DIALOGUES = (".srt", ".vtt")  # formats that sound cues can be merged into
+MAX_LISTED = 20  # events without a cue that are reported one by one
+DIALOGUES = (".srt", ".vtt")  # formats into which sound cues can be merged
 
 
 class OutputError(ValueError):
@@ -24,33 +24,33 @@ class OutputError(ValueError):
 
 
 class Output:
-    """What an output does unless it says otherwise. A table in shards is one, too."""
+    """Base of outputs. A sharded table has the same methods."""
 
     def has(self, path: str) -> bool:
-        """Whether the captions of this file are there already."""
+        """Whether the captions of this file exist already."""
         return False
 
     def refuses(self, path: str) -> str | None:
-        """Why this file's captions must not be written, if so."""
+        """Return the reason if this file's captions must not be written, else None."""
         return None
 
     def write(self, path: str, captions: list[Caption]) -> None:
-        """All captions of one file."""
+        """Write all captions of one file."""
         raise NotImplementedError
 
     def fail(self, path: str, reason: str) -> None:
-        """This file has no captions."""
+        """Record that this file has no captions."""
 
     def close(self) -> None:
-        """All files are done."""
+        """Finish after the last file."""
 
 
 class RowFile(ShardedTable, Output):
-    """JSONL, CSV or Parquet, one row a caption."""
+    """JSONL, CSV or Parquet, one row per caption."""
 
 
 class Table(Output):
-    """Printed at the end, for eyes."""
+    """A table printed at the end."""
 
     def __init__(self) -> None:
         self.rows: list[Caption] = []
@@ -89,7 +89,7 @@ class Table(Output):
 
 
 class FileEach(Output):
-    """A file for each media file: beside it, with another ending, or where `target` says.
+    """A file for each media file: beside it, with another ending, or at `target`.
 
     write: makes it of captions and a path. What is there is not replaced unasked: subtitles may be somebody
     else's dialogue.
@@ -116,7 +116,7 @@ class FileEach(Output):
         if path == STANDARD_INPUT and self.target is None:
             return f"standard input has no folder for a {self.suffix} beside it; name a file with --out"
         if self.has(path) and not self.overwrite:
-            return f"{self.path_for(path)} is there already; --overwrite replaces it, --resume skips the file"
+            return f"{self.path_for(path)} exists; --overwrite replaces it, --resume skips the file"
         return None
 
     def write(self, path: str, captions: list[Caption]) -> None:
@@ -124,11 +124,12 @@ class FileEach(Output):
 
 
 def sound_cue_writer(
-    dialogue: Path | None, limits: CueLimits, tell: Callable[[str], object]
+    dialogue: Path | None, limits: CueLimits, say: Callable[[str], object]
 ) -> Callable[[list[Caption], Path], None]:
-    """Writes `[dog barking]` cues to SRT or VTT, into the subtitles of `dialogue` if there are any.
+    """Return a writer of `[dog barking]` cues to SRT or VTT, merged into the subtitles of `dialogue` if
+    given.
 
-    tell: called with what was placed and what found no place. Raises OutputError for a dialogue that cannot
+    say: called with messages on cues placed and not placed. Raises OutputError for a dialogue that cannot
     be read or holds no cue.
     """
     if dialogue is not None and dialogue.suffix.lower() not in DIALOGUES:
@@ -144,28 +145,28 @@ def sound_cue_writer(
         merged = merge_cues(lines, sound_events(captions), path.suffix.lower(), limits)
         with atomic_write(path) as file:
             file.write(merged.data)
-        known = f", {len(merged.known)} are described already" if merged.known else ""
-        lost = f", {len(merged.left_out)} found no place" if merged.left_out else ""
-        tell(f"{path}: {len(merged.placed)} sound cues{known}{lost}.")
-        for event in merged.left_out[:LISTED]:
-            tell(f"  no place for {event.text} at {clock(event.start)}")
-        if (more := len(merged.left_out) - LISTED) > 0:
-            tell(f"  and for {more} more")
+        known = f", {len(merged.known)} described in the dialogue" if merged.known else ""
+        lost = f", {len(merged.left_out)} without space" if merged.left_out else ""
+        say(f"{path}: {len(merged.placed)} sound cues{known}{lost}.")
+        for event in merged.left_out[:MAX_LISTED]:
+            say(f"  no space for {event.text} at {clock(event.start)}")
+        if (more := len(merged.left_out) - MAX_LISTED) > 0:
+            say(f"  nor for {more} more")
 
     return write
 
 
 def file_output(out: Path, files: Sequence[str], write: Callable[[list[Caption], Path], object]) -> Output:
-    """One file's captions at OUT."""
+    """Write one file's captions to OUT."""
     if len(files) > 1:
         raise OutputError(f"{out} can hold one file's captions, not {len(files)}; --srt and --vtt write each")
     return FileEach(write, "", target=out, overwrite=True)
 
 
 def _check_new(path: Path | None, option: str, *, resume: bool, overwrite: bool) -> None:
-    """OutputError for a file that is there, unless it is to be resumed or replaced."""
+    """Raise OutputError for an existing file, unless it is to be resumed or replaced."""
     if path is not None and path.exists() and not (resume or overwrite):
-        raise OutputError(f"{option} {path} is there already: --overwrite replaces it, --resume adds to it")
+        raise OutputError(f"{option} {path} exists: --overwrite replaces it, --resume adds to it")
 
 
 def choose_outputs(
@@ -183,16 +184,16 @@ def choose_outputs(
     corrected: bool,
     share: Share,
     ids: Mapping[str, str],
-    tell: Callable[[str], object],
+    say: Callable[[str], object],
 ) -> list[Output]:
-    """What the options ask for; the printed table if they name nothing. Raises OutputError, ValueError."""
+    """Return the requested outputs; by default the printed table. Raises OutputError, ValueError."""
     suffix = "" if out is None else out.suffix.lower()
     if share.world == 1:  # else another process of the same job may have written it
         _check_new(out, "--out", resume=resume, overwrite=overwrite)
         _check_new(plot, "--plot", resume=resume, overwrite=overwrite)
     if merge is not None and suffix != merge.suffix.lower():
         raise OutputError(f"--merge {merge} needs --out with a name that ends in {merge.suffix} as well")
-    cues = sound_cue_writer(merge, limits, tell) if sdh or merge is not None else write_subtitles
+    cues = sound_cue_writer(merge, limits, say) if sdh or merge is not None else write_subtitles
     outputs: list[Output] = [FileEach(cues, suffix, overwrite=overwrite) for suffix in beside]
     if out is not None and suffix in DIALOGUES:
         outputs.append(file_output(out, files, cues))
@@ -212,7 +213,7 @@ def choose_outputs(
 
 
 def printable(text: str) -> str:
-    """A name or message on one line of a terminal: control characters and undecodable bytes as escapes."""
+    """Escape control characters and undecodable bytes of a name or message for a terminal."""
     return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], spelled(text))
 
 

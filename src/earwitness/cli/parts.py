@@ -1,4 +1,4 @@
-"""A captioner with what a command's options add to its model; refused before any weights are loaded."""
+"""A captioner with the parts that a command's options add; faulty options are refused before loading."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ if TYPE_CHECKING:
     from earwitness.captioner import Captioner
 
 Retrieve = Annotated[
-    Path | None, typer.Option(help="Datastore whose captions of similar sounds the model is shown.")
+    Path | None, typer.Option(help="Datastore of captions; those of similar clips join the prompt.")
 ]
 Rerank = Annotated[
-    bool, typer.Option("--rerank", help="Of the beams take the one that CLAP finds nearest to the sound.")
+    bool, typer.Option("--rerank", help="Choose the beam that CLAP scores nearest to the audio.")
 ]
-Correct = Annotated[
-    bool, typer.Option("--correct", help="Rewrite captions that an error detector finds faulty.")
-]
+Correct = Annotated[bool, typer.Option("--correct", help="Rewrite captions that an error detector flags.")]
 CorrectorModel = Annotated[
     str | None,
-    typer.Option(
-        "--corrector", help="Instruction-tuned language model; none: the one that the config names."
-    ),
+    typer.Option("--corrector", help="Instruction-tuned language model; default: the config's."),
 ]
 Detector = Annotated[
     str | None,
-    typer.Option("--detector", help="File of FENSE's error detector; none: the one that the config names."),
+    typer.Option("--detector", help="File of FENSE's error detector; default: the config's."),
 ]
 
 

@@ -8,20 +8,20 @@ import typer
 
 from earwitness.cli.errors import exit_on_error
 
-Place = tuple[Any, ...]  # keys and numbers of list items, from the root
+Place = tuple[Any, ...]  # keys and list indices from the root
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(help="A preset or a recipe file; none: list them.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A preset or a recipe file; default: list all.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key.path=value, as `earwitness train` takes them.")
     ] = None,
 ) -> None:
-    """List the presets, or print one with its comments, which say where every value comes from.
+    """List the presets, or print one with its comments, which give the source of every value.
 
     \b
-    earwitness presets                             what there is
-    earwitness presets mini > mine.yaml            a recipe of your own to start from
+    earwitness presets                             list all
+    earwitness presets mini > mine.yaml            start a recipe from a preset
     earwitness presets lamb model.max_seconds=30   with other values
     """
     from earwitness.config.preset import list_presets, load_preset
@@ -35,7 +35,7 @@ def presets(
 
 
 def resolved(name: str, overrides: list[str] | None = None) -> str:
-    """The YAML of a preset; one that builds on another with all it takes from there, comments included.
+    """Return the YAML of a preset, merged over the one it is based on, with the comments of both.
 
     A value that an override changes loses its comment. Raises ConfigError.
     """
@@ -65,7 +65,7 @@ def resolved(name: str, overrides: list[str] | None = None) -> str:
 
 
 def _at(data: Any, place: Place) -> Any:
-    """What stands at a place, None where there is no such place."""
+    """Return the value at a place; None if there is no such place."""
     for key in place:
         try:
             data = data[key]
@@ -75,7 +75,7 @@ def _at(data: Any, place: Place) -> Any:
 
 
 def one_line_dumper() -> Any:
-    """Text with line breaks in quotes, not over several lines, where a comment would become part of it."""
+    """Quote text with line breaks, so that a comment after it does not become part of it."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -89,7 +89,7 @@ def one_line_dumper() -> Any:
 
 
 def places(text: str) -> dict[Place, int]:
-    """Where each key of a YAML text stands: its line, from 0. Of {a: 1} it is a, not what holds it."""
+    """Map each key's place in a YAML text to its line, from 0; of {a: 1} the place of a."""
     import yaml
 
     found: dict[Place, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Timer
 from types import TracebackType
 
-DELAY = 2.0  # s before the bar shows
+DELAY = 2.0  # s before the bar appears
 
 
 class JobProgress:
@@ -26,7 +26,7 @@ class JobProgress:
         self._bar.close()
 
     def __call__(self, done: float, seconds: float) -> None:
-        """`done` files are complete in all, and `seconds` more of audio."""
+        """Set the number of completed files and add `seconds` of audio."""
         self._seconds += seconds
         elapsed = self._bar.format_dict["elapsed"]
         if elapsed > 0:
@@ -35,7 +35,7 @@ class JobProgress:
 
 
 class StepProgress:
-    """Names the step at work and counts those done; shows itself once DELAY is over, even within a step."""
+    """Shows the current step and the number of completed ones, after DELAY, even within a step."""
 
     def __init__(self) -> None:
         from tqdm import tqdm
@@ -56,7 +56,7 @@ class StepProgress:
         self._bar.close()
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        """Step `name` begins, after `done` of `total`."""
+        """Begin step `name`, after `done` of `total`."""
         self._bar.total = total
         self._bar.set_description_str(name, refresh=False)
         self._bar.update(done - self._bar.n)

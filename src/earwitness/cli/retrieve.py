@@ -14,13 +14,13 @@ from earwitness.cli.errors import exit_on_error
 def retrieve(
     data: Annotated[Path, typer.Option(help="A manifest.")],
     store: Annotated[Path, typer.Option(help="A datastore of captions (`earwitness index`).")],
-    out: Annotated[Path, typer.Option(help="The manifest to write, with the captions found.")],
-    count: Annotated[int, typer.Option(min=1, help="Captions a clip, its own left out.")] = 3,
+    out: Annotated[Path, typer.Option(help="Manifest to write, with the retrieved captions.")],
+    count: Annotated[int, typer.Option(min=1, help="Captions per clip, without its own.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """Look up captions of similar sounds for every clip of a manifest, to train on (DistillCaps).
+    """Retrieve captions of similar clips for each clip of a manifest, for training (DistillCaps).
 
-    Stopped? The same line goes on where it was. Clips that cannot be heard are named at the end.
+    An interrupted run resumes with the same command. Clips that cannot be decoded are reported at the end.
 
     \b
     earwitness index --captions audiocaps/train.jsonl --out store
@@ -40,6 +40,6 @@ def retrieve(
         faults = write_retrieved(manifest, found, count, out, bar)
     typer.echo(f"{len(manifest)} clips in {out}")
     if faults:
-        typer.echo(f"{len(faults)} clips could not be heard and have no captions of others:", err=True)
+        typer.echo(f"{len(faults)} clips could not be decoded and have no retrieved captions:", err=True)
         typer.echo("\n".join(f"  {fault}" for fault in faults), err=True)
         raise typer.Exit(1)

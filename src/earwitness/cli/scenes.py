@@ -16,16 +16,18 @@ def scenes(
     captions: Annotated[
         list[str], typer.Option(help="CSV with a column `caption`, or a text file; repeatable.")
     ],
-    count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; scenes that are there already are kept.")],
-    seconds: Annotated[float, typer.Option(min=1.0, help="Length of a scene.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
-    human: Annotated[float, typer.Option(min=0, max=1, help="Share composed after human captions.")] = 0.7,
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; existing scenes are kept.")],
+    seconds: Annotated[float, typer.Option(min=1.0, help="Duration of a scene, s.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Random seed of the scenes.")] = 0,
+    human: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of scenes composed from human captions.")
+    ] = 0.7,
     augment: Annotated[
-        float, typer.Option(min=0, max=1, help="Share heard through a room, noise or codec.")
+        float, typer.Option(min=0, max=1, help="Share of scenes with channel effects (room, noise, codec).")
     ] = 1.0,
     synthesis: Annotated[
-        int, typer.Option(min=0, help="Recordings made by formula for each label that can be; training only.")
+        int, typer.Option(min=0, help="Synthetic recordings of each label with a generator; training only.")
     ] = 0,
     held_out: Annotated[
         bool, typer.Option(help="Use the held-out recordings instead of the training ones.")

@@ -29,39 +29,40 @@ if TYPE_CHECKING:
     from earwitness.metrics.report import Report
 
 CandidateFile = Annotated[
-    Path, typer.Option("--candidates", "-c", help="The captions to judge: CSV, JSON, JSONL or Parquet.")
+    Path, typer.Option("--candidates", "-c", help="Captions to score: CSV, JSON, JSONL or Parquet.")
 ]
 ReferenceFile = Annotated[
-    Path, typer.Option("--references", "-r", help="What people wrote, in the same formats, or the same file.")
+    Path, typer.Option("--references", "-r", help="Human captions, in the same formats, or in the same file.")
 ]
 Partial = Annotated[
-    bool, typer.Option("--partial", help="Score the clips that both files have; the signature says so.")
+    bool, typer.Option("--partial", help="Score the clips that both files have; the signature records it.")
 ]
-IdColumn = Annotated[str | None, typer.Option(help="The column with the ids, if it has an unusual name.")]
-CaptionColumn = Annotated[str | None, typer.Option(help="The column with the candidates, likewise.")]
+IdColumn = Annotated[str | None, typer.Option(help="Column of the ids, if it has an unusual name.")]
+CaptionColumn = Annotated[str | None, typer.Option(help="Column of the candidates, likewise.")]
 ReferenceColumn = Annotated[
-    list[str] | None, typer.Option(help="A column with references, likewise; may be given several times.")
+    list[str] | None, typer.Option(help="A column of references, likewise; repeatable.")
 ]
 Metrics = Annotated[
-    str, typer.Option("--metrics", "-m", help="default, all, dcase2024, or names with commas between.")
+    str, typer.Option("--metrics", "-m", help="default, all, dcase2024, or comma-separated names.")
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write the report: .json (all), .csv (per clip) or .tex.")
+    Path | None,
+    typer.Option("--out", "-o", help="Write the report: .json (complete), .csv (per clip) or .tex."),
 ]
 Other = Annotated[Path | None, typer.Option(help="A second system's captions: differences, intervals, p.")]
-Worst = Annotated[Path | None, typer.Option(help="Write a page of the clips that score worst (.html).")]
+Worst = Annotated[Path | None, typer.Option(help="Write a page of the clips that score lowest (.html).")]
 WorstBy = Annotated[str | None, typer.Option(help="The metric that sorts these pages.")]
 Differences = Annotated[
     Path | None, typer.Option(help="With --compare: write a page of the clips that differ most (.html).")
 ]
 Audio = Annotated[
     Path | None,
-    typer.Option(help="Folder with a sound file for each id: for clap_score, mace and the page."),
+    typer.Option(help="Folder with an audio file for each id: for clap_score, mace and the page."),
 ]
 Tokenize = Annotated[
-    bool, typer.Option(help="--no-tokenize: the texts were tokenized before, split them at blanks.")
+    bool, typer.Option(help="--no-tokenize: the texts are tokenized already; split them at blanks.")
 ]
-Device = Annotated[str, typer.Option(help="Where neural metrics run.")]
+Device = Annotated[str, typer.Option(help="Device of neural metrics.")]
 
 
 def score(
@@ -89,7 +90,7 @@ def score(
     neural_text: NeuralText = None,
     device: Device = "cpu",
 ) -> None:
-    """Score captions against references: no Java, no network, seconds.
+    """Score captions against references, without Java or network access.
 
     Files hold the columns id and caption; several rows with one id, or a list, are several references. A
     file with predictions and references may be both -c and -r.
@@ -97,8 +98,8 @@ def score(
     \b
     earwitness score -c mine.csv -r test.csv                       BLEU, METEOR, CIDEr-D, spice_approx ...
     earwitness score -c mine.csv -r test.csv -m meteor,cider_d     only these
-    earwitness score -c mine.csv -r test.csv --worst worst.html    what to look at next
-    earwitness score -c mine.csv -r test.csv --compare other.csv   is mine better, and surely so?
+    earwitness score -c mine.csv -r test.csv --worst worst.html    the clips that score lowest
+    earwitness score -c mine.csv -r test.csv --compare other.csv   differences with significance
     earwitness score -c both.csv -r both.csv                       caption_predicted, caption_1, caption_2 ...
     """
     wanted = Wanted(out, compare, differences, worst, worst_by, audio)
@@ -126,7 +127,7 @@ def score(
 
 
 class Wanted(NamedTuple):
-    """What is to be made of a report: files, pages, a comparison with another system's file."""
+    """The outputs of a report: files, pages, a comparison with another system's file."""
 
     out: Path | None
     compare: Path | None
@@ -137,7 +138,7 @@ class Wanted(NamedTuple):
 
 
 def _deliver(report: Report, name: str, wanted: Wanted, scored: Callable[[Path], Report]) -> None:
-    """Print the report, and write what is wanted of it. scored: gives the report of another system's file."""
+    """Print the report and write its outputs. scored: returns the report of another system's file."""
     from earwitness.metrics.comparison import compare, intervals
     from earwitness.metrics.worst_cases import write_differences, write_page
 
@@ -164,7 +165,7 @@ def _deliver(report: Report, name: str, wanted: Wanted, scored: Callable[[Path],
 
 
 def _scored(candidates: Path, references: Path, metrics: str, settings: dict[str, Any]) -> Report:
-    """The report on two files; what was noticed while reading them goes to standard error."""
+    """Score two files; print notes on reading them to standard error."""
     from earwitness.metrics.files.scoring import score_files
 
     with StepProgress() as progress:
@@ -175,11 +176,11 @@ def _scored(candidates: Path, references: Path, metrics: str, settings: dict[str
 
 
 def _check(wanted: Wanted) -> None:
-    """Complain before the work, not after it."""
+    """Check the outputs before scoring."""
     if wanted.out is not None and wanted.out.suffix.lower() not in (".json", ".csv", ".tex"):
         raise ValueError(f"{wanted.out}: reports are written as .json, .csv or .tex")
     if wanted.differences is not None and wanted.compare is None:
-        raise ValueError("--differences needs a second system: name its captions with --compare")
+        raise ValueError("--differences needs a second system: set its captions with --compare")
     for path in (wanted.out, wanted.worst, wanted.differences):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist")
@@ -197,7 +198,7 @@ def _show(differences: dict[str, Difference]) -> None:
         )
     clips = next(iter(differences.values())).clips
     typer.echo(
-        f"p by exchange of the systems' captions; *: below {LEVEL}, corrected for {len(differences)} metrics"
+        f"p by paired randomization; *: below {LEVEL} after correction for {len(differences)} metrics"
         if clips >= FEWEST_CLIPS
-        else f"{clips} clips are too few to call a difference significant; {FEWEST_CLIPS} are the least"
+        else f"{clips} clips are too few for a significance test; at least {FEWEST_CLIPS} are needed"
     )

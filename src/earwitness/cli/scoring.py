@@ -1,4 +1,4 @@
-"""What `earwitness score` and `earwitness evaluate` share: options of the metrics, and reports as files."""
+"""Shared by `earwitness score` and `earwitness evaluate`: options of the metrics, and reports as files."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ JudgeModel = Annotated[
 ]
 NeuralText = Annotated[
     str | None,
-    typer.Option(help="What neural metrics read: raw captions, or ptb, tokenized ones as in DCASE's tables."),
+    typer.Option(help="Input of neural metrics: raw captions, or ptb, tokenized ones as in DCASE's tables."),
 ]
 DocumentFrequencies = Annotated[
     Path | None,
-    typer.Option(help="References that weigh CIDEr-D's words, for values comparable between subsets."),
+    typer.Option(
+        help="References for CIDEr-D's document frequencies, for values comparable between subsets."
+    ),
 ]
 
 
 def given(**settings: Any) -> dict[str, Any]:
-    """The settings that were chosen, as `score` takes them."""
+    """Return the chosen settings as arguments of `score`."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in settings.items()
@@ -45,7 +47,7 @@ def given(**settings: Any) -> dict[str, Any]:
 
 
 def frequencies_of(path: Path | None, *, tokenize: bool = True) -> Any:
-    """Document frequencies of a file of references, None for None."""
+    """Return the document frequencies of a file of references; None for None."""
     if path is None:
         return None
     from earwitness.metrics.cider_d import DocumentFrequency
@@ -66,7 +68,7 @@ def write_report(
     other: tuple[str, Report] | None = None,
     differences: Mapping[str, Difference] | None = None,
 ) -> None:
-    """As the ending says: .json (everything), .csv (a row a clip) or .tex (a table).
+    """Write a report by the path's ending: .json (complete), .csv (a row per clip) or .tex (a table).
 
     other: a second system's name and report, which go into the file as well. differences: to that system;
     only JSON holds them, and the intervals.

@@ -1,4 +1,4 @@
-"""`earwitness search`: words in; path, time and caption of what answers them out."""
+"""`earwitness search`: find recordings by text; print path, time and caption of the results."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    query: Annotated[str, typer.Argument(help="Text to search for.")],
     where: Annotated[
         Path,
-        typer.Option("--in", help="Table that `earwitness caption` wrote, or store (`earwitness index`)."),
+        typer.Option("--in", help="Table of `earwitness caption`, or datastore of `earwitness index`."),
     ],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="The most to print.")] = 10,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Maximum number of results.")] = 10,
     meaning: Annotated[
-        bool, typer.Option("--meaning", help="Search a table by meaning, whether or not it holds the words.")
+        bool, typer.Option("--meaning", help="Search a table by meaning, even if the words occur.")
     ] = False,
     device: Annotated[str, typer.Option(help="For a store: auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """Find sounds by words: a line each with score, path, time and caption, the best first.
+    """Search recordings by text: print score, path, time and caption, the best first.
 
-    A table is searched by the words of its captions and tags (BM25); where none holds them, or with
-    --meaning, by what its captions mean, in the joint space of the built-in model: "motorbike" finds
-    "a motorcycle revs". A store is searched by meaning, with the model that it was made with: among
-    captions, or, made with --sounds, among the sounds themselves. If nothing is found the exit status is 1.
+    A table is searched by the words of its captions and tags (BM25); if none matches, or with --meaning, by
+    embeddings of its captions in the joint space of the built-in model: "motorbike" finds "a motorcycle
+    revs". A datastore is searched by the embeddings of its captions or, built with --sounds, of its audio. If
+    nothing is found the exit status is 1.
 
     \b
     earwitness caption recordings -r --out captions.jsonl
@@ -54,12 +54,12 @@ def search(
         time = f"{clock(each.start)}–{clock(each.end)}" if known else ""  # type: ignore[arg-type]
         typer.echo(f"{each.score:.3f}\t{printable(each.path)}\t{time}\t{printable(each.caption)}")
     if not found:
-        typer.echo(f"Nothing in {where} answers {query!r}.", err=True)
+        typer.echo(f"No results for {query!r} in {where}.", err=True)
         raise typer.Exit(1)
 
 
 def _by_meaning(query: str, table: Path, count: int, device: str, *, asked: bool) -> list[Found]:
-    """What the built-in model finds near in meaning; says how to search by meaning where it cannot."""
+    """Search by the built-in model's embeddings; if it is not available, print how to search by meaning."""
     from earwitness.loading import load_model
     from earwitness.retrieval.search import search_meaning
 
@@ -68,9 +68,9 @@ def _by_meaning(query: str, table: Path, count: int, device: str, *, asked: bool
         model.embed_texts([query])
     except ValueError:
         how = f"earwitness index --captions {table} --out STORE, then earwitness search --in STORE"
-        typer.echo(f"No caption holds these words. To search by meaning: {how}", err=True)
+        typer.echo(f"No caption contains these words. To search by meaning: {how}", err=True)
         return []
     found = search_meaning(query, table, count, model.embed_texts)
     if found and not asked:
-        typer.echo("No caption holds these words; the nearest in meaning:", err=True)
+        typer.echo("No caption contains these words; the nearest in meaning:", err=True)
     return found

@@ -16,40 +16,41 @@ BACKLOG = 2048  # connections that wait to be accepted
 
 def serve(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Checkpoint folder or hub name; none: the built-in.")
+        str | None,
+        typer.Option("--model", "-m", help="Checkpoint folder or hub name; default: the built-in."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all interfaces.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 8000,
     max_upload_mb: Annotated[
         float, typer.Option(min=0.001, help="Largest upload; an hour of 16-bit WAV at 16 kHz has 110 MB.")
     ] = 128.0,
     max_minutes: Annotated[float, typer.Option(min=0.01, help="Longest recording.")] = 60.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Recordings decoded and captioned at once.")] = 64,
-    queue: Annotated[int, typer.Option(min=0, help="Recordings that may wait besides.")] = 192,
-    per_client: Annotated[int, typer.Option(min=1, help="Of both, by one address.")] = 128,
+    queue: Annotated[int, typer.Option(min=0, help="Further recordings that may wait.")] = 192,
+    per_client: Annotated[int, typer.Option(min=1, help="Maximum of both for one address.")] = 128,
     request_seconds: Annotated[
-        float, typer.Option(min=1, help="Longest time of a request, beside the length of its sound.")
+        float, typer.Option(min=1, help="Maximum time of a request, in addition to its audio's duration, s.")
     ] = 600.0,
-    job_seconds: Annotated[float, typer.Option(min=0, help="Time that results of jobs are kept.")] = 3600.0,
-    decoders: Annotated[
-        int, typer.Option(min=0, help="Processes that decode; 0: as many as there are cores.")
-    ] = 0,
+    job_seconds: Annotated[
+        float, typer.Option(min=0, help="Time that results of jobs are kept, s.")
+    ] = 3600.0,
+    decoders: Annotated[int, typer.Option(min=0, help="Decoder processes; 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows captioned at once.")] = 16,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="EARWITNESS_API_KEY", help="Required of every client; best set by the variable."),
+        typer.Option(
+            envvar="EARWITNESS_API_KEY", help="Key that clients must send; preferably set in the environment."
+        ),
     ] = None,
     allow_urls: Annotated[
-        bool, typer.Option("--allow-urls", help="Fetch recordings that clients name by a public address.")
+        bool, typer.Option("--allow-urls", help="Fetch recordings from public URLs that clients send.")
     ] = False,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Another site whose pages may use the server: https://captions.example; repeatable."
-        ),
+        typer.Option(help="Site whose pages may use the server: https://captions.example; repeatable."),
     ] = None,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="Least level of what is logged.")
+        Literal["debug", "info", "warning", "error"], typer.Option(help="Minimum log level.")
     ] = "info",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
@@ -93,7 +94,7 @@ def serve(
         listening = bound(host, port)
         if api_key is None and not _only_this_machine(listening):
             typer.echo(
-                f"Warning: whoever reaches {host} may use this server: set EARWITNESS_API_KEY", err=True
+                f"Warning: anyone who reaches {host} can use this server: set EARWITNESS_API_KEY", err=True
             )
         typer.echo(f"Loading {model or 'the built-in model'} ...", err=True)
         captioner = load_captioner(model, device, dtype, runtime=runtime)
@@ -112,7 +113,7 @@ def serve(
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there, so that a port in use is an error before the model is loaded."""
+    """Open the listening socket, so that a port in use is reported before the model is loaded."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -121,7 +122,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def address_of(listening: socket.socket) -> str:
-    """As a browser on this machine opens it."""
+    """Return the server's URL for a browser on this machine."""
     host, port, *_ = listening.getsockname()
     name = "localhost" if ip_address(host).is_unspecified else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"

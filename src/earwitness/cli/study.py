@@ -1,4 +1,4 @@
-"""`earwitness study`: a paper's tables, trained, evaluated, and set beside the published figures."""
+"""`earwitness study`: train and evaluate a paper's tables and compare them with the published figures."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from earwitness.studies.run import Testing
 
 PaperName = Annotated[
-    str | None, typer.Argument(help="lamb, lavcap, loae or distillcaps; with --check, none: all of them.")
+    str | None, typer.Argument(help="lamb, lavcap, loae or distillcaps; with --check, default: all.")
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key.path=value for every row; parts.KIND.key=value for every part of a kind."),
 ]
 TableNumbers = Annotated[
-    list[str] | None, typer.Option("--table", "-t", help="Repeatable; none: every table.")
+    list[str] | None, typer.Option("--table", "-t", help="Number of a table; repeatable; default: all.")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds a row; directions are judged from two on.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the study; none: studies/PAPER.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Seeds per row; verdicts need at least two.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the study; default: studies/PAPER.")]
 Base = Annotated[str | None, typer.Option(help="A preset or recipe in place of the paper's preset.")]
 DataFolder = Annotated[
     Path | None,
@@ -39,20 +39,20 @@ Captions = Annotated[list[str] | None, typer.Option(help="Captions that training
 TestCaptions = Annotated[list[str] | None, typer.Option(help="Captions of the other scenes; repeatable.")]
 Count = Annotated[int, typer.Option(min=1, help="Training scenes.")]
 TestCount = Annotated[int, typer.Option(min=1, help="Validation scenes, and as many test scenes.")]
-Check = Annotated[bool, typer.Option("--check", help="Print the whole plan and what stands in its way.")]
-Store = Annotated[Path | None, typer.Option(help="Datastore for rows that search one while captioning.")]
+Check = Annotated[bool, typer.Option("--check", help="Print the plan and what is missing.")]
+Store = Annotated[Path | None, typer.Option(help="Datastore for rows that retrieve at test time.")]
 CorrectorModel = Annotated[
     str | None,
-    typer.Option("--corrector", help="Of rows that correct: a language model in place of the preset's."),
+    typer.Option("--corrector", help="Language model for rows with correction, in place of the preset's."),
 ]
 Detector = Annotated[
     str | None,
-    typer.Option("--detector", help="Of rows that correct: an error detector in place of the preset's."),
+    typer.Option("--detector", help="Error detector for rows with correction, in place of the preset's."),
 ]
-Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or names with commas between.")]
+Metrics = Annotated[str, typer.Option(help="all, default (no neural models), or comma-separated names.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips captioned at once.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that decode test files ahead.")]
-Device = Annotated[str, typer.Option(help="Of the tests: auto, cpu, cuda, cuda:1 ...")]
+Device = Annotated[str, typer.Option(help="For tests: auto, cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="Of the language model at test: auto, float32, bfloat16, float16.")]
 
 
@@ -83,7 +83,7 @@ def study(
     error_model: ErrorModel = None,
     clap_model: ClapModel = None,
 ) -> None:
-    """Reproduce a paper's tables: train each row, test it, print it beside the published figures.
+    """Reproduce a paper's tables: train and test each row, print it beside the published figures.
 
     Rows that share a training or a test share its result. A stopped study is resumed by the same command.
     Writes study.csv, study.tex and study.txt; runs are in trained/, evaluations in evaluated/.
@@ -101,7 +101,7 @@ def study(
     from earwitness.weights.errors import CheckpointError
 
     if paper is None and not check:
-        raise fail(f"which paper? There are {', '.join(papers())}; or --check for the plan of all")
+        raise fail(f"name a paper: {', '.join(papers())}; or --check for the plan of all")
     folder = out or Path("studies") / (paper or "all")
     try:
         if scenes is not None:
@@ -123,7 +123,7 @@ def study(
     except (CheckpointError, DiskFullError, WorkerLostError, ValueError, OSError) as error:
         raise fail(error) from None
     except Stopped as stop:
-        typer.echo(f"{stop}; the same command resumes there", err=True)
+        typer.echo(f"{stop}; repeat the command to resume", err=True)
         raise typer.Exit(143) from None
 
 
@@ -147,7 +147,7 @@ def _composed(
 
 
 def _check(plans: list[Plan], out: Path) -> None:
-    """Prints plans, then what stands in their way, and ends with status 2 if anything does."""
+    """Print the plans, then their faults; exit with status 2 if there are any."""
     from earwitness.studies.plan import described
     from earwitness.studies.run import faults
 
@@ -156,7 +156,7 @@ def _check(plans: list[Plan], out: Path) -> None:
             typer.echo(line)
     if found := dict.fromkeys(fault for plan in plans for fault in faults(plan, out)):
         raise fail("\n".join(found))
-    typer.echo("Nothing is wrong with recipes and data")
+    typer.echo("No faults found in recipes and data")
 
 
 def _run(plan: Plan, out: Path, testing: Testing) -> None:

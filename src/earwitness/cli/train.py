@@ -16,32 +16,28 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A preset's name (`earwitness presets`) or a recipe file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="key.path=value, as many as you like.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder; a run that was stopped there goes on.")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; an interrupted run there resumes.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Train every stage on this manifest; a part is held out.")
     ] = None,
     validation: Annotated[
         Path | None, typer.Option(help="With --data: a manifest to hold out instead of a part.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: one per core.")] = 0,
     check: Annotated[
-        bool, typer.Option("--check", help="Look at recipe, data and weights; say what they take; stop.")
+        bool, typer.Option("--check", help="Check recipe, data and weights; print their requirements; stop.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="As --check, and time three steps of every stage.")
+        bool, typer.Option("--dry-run", help="Like --check, and time three steps of every stage.")
     ] = False,
 ) -> None:
     """Train a captioner.
 
     \b
     earwitness train finetune --data recordings/manifest.jsonl --out runs/mine
-    earwitness train mini stages.0.data.bank=BANK            # the embedded default, from your bank
-    earwitness train lamb --check                            # is all there? before a job is queued
+    earwitness train mini stages.0.data.bank=BANK            # train the built-in model on your bank
+    earwitness train lamb --check                            # check recipe and data before queueing a job
     earwitness train lamb only=[pretrain] --out runs/lamb
     earwitness train lamb only=[finetune] init=runs/lamb --out runs/lamb-audiocaps
     torchrun --nproc-per-node 8 -m earwitness.cli.train lamb
@@ -56,7 +52,7 @@ def train(
 
 
 def _run(preset: Preset, folder: Path, *, threads: int, check: bool, dry_run: bool) -> None:
-    """What needs torch, which takes seconds to import."""
+    """Train; imports torch, which takes seconds, only now."""
     import torch
 
     from earwitness.config.errors import ConfigError
@@ -71,26 +67,26 @@ def _run(preset: Preset, folder: Path, *, threads: int, check: bool, dry_run: bo
         if check or dry_run:
             for line in forecast(preset, folder, dry_run=dry_run):
                 typer.echo(line)
-            typer.echo("Nothing is wrong with recipe and data")
+            typer.echo("No faults found in recipe and data")
             return
         train(preset, folder)
     except (ConfigError, CheckpointError, DiskFullError, WorkerLostError) as error:
         raise fail(error) from None
     except Stopped as stop:
-        typer.echo(f"{stop}; the same command goes on from there", err=True)
-        raise typer.Exit(143) from None  # as a process that SIGTERM ended
+        typer.echo(f"{stop}; repeat the command to resume", err=True)
+        raise typer.Exit(143) from None  # the status of a process ended by SIGTERM
     typer.echo(f"The model is in {folder / 'model'}")
 
 
 def _data(data: Path | None, validation: Path | None, out: Path) -> list[str]:
-    """Overrides that name the manifests of --data and --validation. Raises ConfigError."""
+    """Return overrides that set the manifests of --data and --validation. Raises ConfigError."""
     from earwitness.config.errors import ConfigError
     from earwitness.data.manifest import ManifestError
     from earwitness.data.split import split_manifest
 
     if data is None:
         if validation is not None:
-            raise ConfigError("--validation goes with --data; a recipe names its own manifests")
+            raise ConfigError("--validation needs --data; a recipe names its own manifests")
         return []
     try:
         train = data

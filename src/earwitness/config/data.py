@@ -25,7 +25,7 @@ class SceneData(Section):
 
 
 class MixtureData(Section):
-    """Random mixtures of recordings, for distillation: nobody needs to know what sounds in them.
+    """Random mixtures of recordings, for distillation, which needs no labels.
 
     bank: folder of labelled recordings. unlabelled: one of recordings without labels. A tenth of both is held
     out, by group and by source. labelled: share of the draws that have labels.
@@ -49,7 +49,7 @@ class TextData(Section):
 
 
 class LabelData(Section):
-    """Pairs of (labels, caption) without audio. Tag probabilities of recordings stand for the labels.
+    """Pairs of (labels, caption) without audio. Tag probabilities of recordings represent the labels.
 
     pairs: CSV files with the columns `labels` (a list of names of the encoder's tags) and `caption`.
     captions: human captions, from which the lexicon reads labels of the banks' recordings.
@@ -65,7 +65,7 @@ class LabelData(Section):
 
 
 class CaptionedSet(Section):
-    """One set of a mixture; its path alone stands for it. weight: how often an epoch visits each clip."""
+    """One set of a mixture; its path alone is a short form. weight: how often an epoch visits each clip."""
 
     path: str  # a manifest, or the folder or address of shards
     weight: float = Field(1.0, gt=0)
@@ -88,12 +88,12 @@ class SpecAugment(Section):
 
 
 class ManifestData(Section):
-    """Captioned recordings. exclude: file of ids that are passed over in training. test: manifests, or tables
+    """Captioned recordings. exclude: file of ids to skip in training. test: manifests, or tables
     with sound_id or youtube_id, of whose recordings none may be among those of training (data/overlap.py).
 
     epoch_over: clips, each with one of its captions at random; or captions, each of them. mixup: share of
-    clips that sound together with another one, captions joined by "and". Validation clips are heard in full,
-    longer ones than the model hears at once in windows.
+    clips that are mixed with another one, captions joined by "and". Validation clips are used in full, those
+    longer than the model's maximum in windows.
     """
 
     kind: Literal["manifest"]

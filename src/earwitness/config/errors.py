@@ -38,7 +38,7 @@ def _keys(section: type[Section]) -> Iterator[str]:
 
 
 def _siblings(schema: Any, place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section that holds `place`, a fault's; none where its class cannot be told."""
+    """The keys of the section that holds `place`, a fault's; none where its class is unknown."""
     possible: list[type[Section]] = [schema]
     for step in place[:-1]:
         if isinstance(step, int):

@@ -21,8 +21,8 @@ class ModelConfig(Section):
     vision: Vision | None = None
     fusion: Fusion | None = None
     adapter: Annotated[list[Adapter], Field(min_length=1)]  # applied one after the other
-    # how long the adapter's outputs are: as the language model's tokens on average, or a number, each learnt
-    # from there on; None: as long as they come, which is the papers' form
+    # initial norm of the adapter's outputs: the mean norm of token embeddings, or a number; it is trained.
+    # None: outputs are not scaled, as in the papers.
     adapter_scale: Literal["table"] | Annotated[float, Field(gt=0)] | None = None
     language_model: LanguageModelConfig
     prompt: str = "<audio>"
@@ -45,9 +45,9 @@ class ModelConfig(Section):
 
 
 def with_decoding(model: dict[str, Any]) -> dict[str, Any]:
-    """The section with keys of `decoding` moved there from beside it, where version 0.1.0 had them.
+    """Move keys of `decoding` into that section; version 0.1.0 had them in the model section.
 
-    Raises ValueError for a key that stands in both places.
+    Raises ValueError for a key in both places.
     """
     former = model.keys() & DecodingConfig.model_fields.keys()
     if not former:
@@ -55,6 +55,6 @@ def with_decoding(model: dict[str, Any]) -> dict[str, Any]:
     decoding = model.get("decoding") or {}
     decoding = decoding if isinstance(decoding, dict) else decoding.model_dump(exclude_unset=True)
     if twice := sorted(former & decoding.keys()):
-        raise ValueError(f"{', '.join(twice)}: now in decoding, where it stands too; leave it there alone")
+        raise ValueError(f"{', '.join(twice)}: given in decoding too; keep it there alone")
     rest = {key: value for key, value in model.items() if key not in former}
     return rest | {"decoding": decoding | {key: model[key] for key in model if key in former}}

@@ -12,7 +12,7 @@ from earwitness.config.towers import Encoder
 
 
 class Losses(Section):
-    """Weights of the named losses; 0 leaves a loss out. SETTINGS names what is no weight."""
+    """Weights of the named losses; 0 disables a loss. SETTINGS names the keys that are not weights."""
 
     SETTINGS: ClassVar[frozenset[str]] = frozenset(
         ("temperature", "ot_temperature", "distillation_temperature", "align_end", "sigma", "label_smoothing")
@@ -38,7 +38,7 @@ class Losses(Section):
 
 
 class RewardConfig(Section):
-    """What captions that the model draws are worth in losses.self_critical (see training/reward.py)."""
+    """The reward of sampled captions in losses.self_critical (see training/reward.py)."""
 
     sentence_encoder: str  # hub name or folder of a sentence-transformers model with mean pooling
     samples: int = Field(5, ge=2)  # captions drawn for each clip
@@ -46,9 +46,9 @@ class RewardConfig(Section):
 
 
 class Imitation(Section):
-    """Weights of what an encoder learns from its teacher; 0 leaves a part out.
+    """Weights of the terms of distillation from a teacher; 0 disables a term.
 
-    local: each layer learns from the teacher's input of that layer, not from that of the layers before it.
+    local: each layer takes the teacher's input of that layer, not the output of the student's layers before.
     kl: divergence of the tags' probabilities, summed over them. logits, features, maps: squared errors of the
     tags' logits, of the clip's mean, and of every layer's output, the last two relative to their variance.
     """
@@ -84,16 +84,18 @@ class Stage(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = 1.0
     average: float = Field(0.0, ge=0, lt=1)  # decay of an exponential moving average of the weights; 0: none
-    confusion: float = Field(0.0, ge=0)  # how far the encoder's tokens are moved between clips; 0: not
-    blend: float = Field(1.0, gt=0, le=1)  # share of its end in a stage's weights; the rest is its beginning
+    confusion: float = Field(0.0, ge=0)  # largest shift of the encoder's tokens between clips; 0: none
+    blend: float = Field(
+        1.0, gt=0, le=1
+    )  # share of the trained weights in the result; the rest are the initial ones
     evaluate_every: int = Field(1000, ge=1)  # steps; a checkpoint is written then too
     # What makes the kept weights the best on the validation data. None: the mAP of tags, the loss of captions
     # that are rewarded, else the loss of the clips' own captions.
     best_by: Literal["caption", "loss", "spider", "fense", "cider_d", "last"] | None = None
     evaluate_start: bool | None = None  # before the first step too; None: where init brought a whole model
-    patience: int = Field(0, ge=0)  # evaluations without better weights that end the stage; 0: none do
+    patience: int = Field(0, ge=0)  # evaluations without improvement that end the stage; 0: disabled
     workers: int = Field(1, ge=0)
     seed: int = 0
-    bf16: bool | None = None  # mixed precision, borrowed towers held in it; None: on a GPU
+    bf16: bool | None = None  # mixed precision, with pretrained towers in bf16; None: on a GPU
     gradient_checkpointing: bool = False  # of the language model, frozen or not: less memory, a third slower
     trainer: dict[str, Any] = Field({})  # more of TrainingArguments: fsdp, deepspeed, logging_steps ...

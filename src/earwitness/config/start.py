@@ -31,15 +31,15 @@ class Start(Section):
 
 
 def starts_of(init: Any) -> list[Start]:
-    """`init` of a preset, in each form it may be given in, as a list."""
+    """Return `init` of a preset, in any of its forms, as a list."""
     found = [] if init is None else init if isinstance(init, list) else [init]
     return [Start(source=s) if isinstance(s, str) else validated(Start, s, "init") for s in found]
 
 
 def model_section(source: str, place: str = "init") -> dict[str, Any]:
-    """The `model` section of a built-in model, run, stage, checkpoint folder or hub name, as it was written.
+    """Return the `model` section of a built-in model, run, stage, checkpoint folder or hub name.
 
-    A checkpoint says it in config.json, a run in its finished model or else its recipe. place: the key of the
+    A checkpoint has it in config.json, a run in its finished model or else its recipe. place: the key of the
     preset, for messages. Raises ConfigError.
     """
     folder = local_folder(source)
@@ -54,7 +54,7 @@ def model_section(source: str, place: str = "init") -> dict[str, Any]:
 
 
 def is_checkpoint(source: str) -> bool:
-    """Whether a source is a captioner of this package, at hand; a folder of a published tower is not."""
+    """Whether a source is a local captioner of this package, not a folder of a published tower."""
     folder = local_folder(source)
     if folder is None or not (folder / CONFIG).is_file():
         return False
@@ -62,7 +62,7 @@ def is_checkpoint(source: str) -> bool:
 
 
 def with_model(data: dict[str, Any]) -> dict[str, Any]:
-    """A preset without a `model` section takes the one of the weights that it starts from."""
+    """Complete a preset without a `model` section by that of the weights it starts from."""
     if "model" in data or not data.get("init"):
         return data
     whole = next((start for start in starts_of(data["init"]) if start.parts is None), None)
@@ -72,10 +72,10 @@ def with_model(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_encoder(data: dict[str, Any]) -> dict[str, Any]:
-    """`model.encoder: {kind: checkpoint, source: CAPTIONER}` becomes its section, and a part of `init`.
+    """Replace `model.encoder: {kind: checkpoint, source: CAPTIONER}` by its section, and add it to `init`.
 
-    `kind` may be left out, or be the encoder's own. The weights then belong to the model that is trained, and
-    are saved with it.
+    `kind` may be omitted or be the encoder's own. The weights become part of the trained model and are saved
+    with it.
     """
     model = data.get("model")
     section = model.get("encoder") if isinstance(model, dict) else None

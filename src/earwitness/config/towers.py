@@ -69,7 +69,7 @@ class MobileNetConfig(Tower):
     def _one_origin(self) -> MobileNetConfig:
         given = [n for n in ("width", "expansion", "dropout") if getattr(self, n) is not None]
         if self.source is not None and given:
-            raise ValueError(f"source brings its own sizes; leave out {', '.join(given)}")
+            raise ValueError(f"source has its own sizes; remove {', '.join(given)}")
         if self.tune == "lora":
             raise ValueError("tune: lora needs linear projections, which a convolutional encoder has not")
         return self
@@ -89,7 +89,7 @@ class TransformerSizes(Tower):
         numbers = [n for n in ("dim", "depth", "heads") if getattr(self, n) is not None]
         size = getattr(self, "size", None)
         if size is not None and numbers:
-            raise ValueError(f"size says it all; leave out {', '.join(numbers)}")
+            raise ValueError(f"size determines them; remove {', '.join(numbers)}")
         if self.source is None and size is None and len(numbers) < 3:
             raise ValueError(
                 "needs source (weights), or size, or all of dim, depth and heads (random weights)"
@@ -122,7 +122,7 @@ class DashengConfig(TransformerSizes):
 
 
 class ClipConfig(Tower):
-    """CLIP's image tower on sampled frames; frames that were encoded before pass through as they are."""
+    """CLIP's image tower on sampled frames; frames encoded before pass through unchanged."""
 
     kind: Literal["clip"]
     tune: Literal["freeze", "lora", "full"] = "freeze"
@@ -153,7 +153,7 @@ class LanguageModelConfig(Tower):
     kind: Literal["causal", "seq2seq"] = "causal"
     config: dict[str, Any] | None = None  # transformers config for random weights
     quantize: Literal["4bit", "8bit"] | None = None  # how the frozen weights are held (needs bitsandbytes)
-    # of borrowed weights; None: float32 on a CPU (bfloat16 is ten times slower there), bfloat16 on a GPU
+    # of pretrained weights; None: float32 on a CPU (bfloat16 is ten times slower there), bfloat16 on a GPU
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
 
     @model_validator(mode="after")

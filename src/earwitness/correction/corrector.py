@@ -51,7 +51,7 @@ class Correction(NamedTuple):
 
     text: the caption to use. original: as it was. error_probability: what the detector said of it. outcome:
     "kept" (below the threshold, or the model changed nothing), "corrected", or "refused" (the original is
-    used). answer: the model's, None if it was not asked. reason: why an answer was refused.
+    used). answer: the model's, None if it was not called. reason: why an answer was refused.
     """
 
     text: str
@@ -202,13 +202,13 @@ def _refused(result: Correction, reason: str) -> Correction:
 
 
 def lost_words(original: str, answer: str) -> list[str]:
-    """The content words of a caption of which the answer has no form: "barks" stands for "bark"."""
+    """The content words of a caption of which the answer has no form: "barks" is a form of "bark"."""
     kept = set(stems(answer))
     return [word for word in _words(original) if word not in FUNCTION_WORDS and stem(word) not in kept]
 
 
 def _reordered(original: str, answer: str) -> bool:
-    """Whether content words come in another order, as where another person speaks."""
+    """Whether content words are in another order, as where another person speaks."""
     order = list(dict.fromkeys(stem(word) for word in _words(original) if word not in FUNCTION_WORDS))
     places = [stems(answer).index(word) for word in order]
     return places != sorted(places)

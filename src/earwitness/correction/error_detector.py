@@ -103,5 +103,5 @@ def _read(path: str | Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{path} is no error detector of FENSE: it lacks {', '.join(sorted(missing))}")
     if checkpoint["num_classes"] != len(ERRORS):
-        raise ValueError(f"{path} tells {checkpoint['num_classes']} errors apart, not {len(ERRORS)}")
+        raise ValueError(f"{path} has {checkpoint['num_classes']} error classes, not {len(ERRORS)}")
     return checkpoint

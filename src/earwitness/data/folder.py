@@ -26,7 +26,7 @@ WHOLE = "manifest"  # the split of a table without a column `split`
 def read_folder(folder: Path, table: Path | None = None) -> Found:
     """Rows of every split. table: else the one CSV or TSV file in the folder. Raises DataError.
 
-    Cells of a CSV file stand between commas, or between the semicolons that its first line has instead.
+    Cells of a CSV file are separated by commas, or by semicolons if its first line has those.
     Files are named from the folder on, or by name alone, with or without ending. Other columns: id, video,
     start, end (s), labels (with ; between), split.
     """

@@ -132,7 +132,7 @@ def _entry(row: dict[str, Any], sound: str, captions: Iterable[str], ids: Iterab
 
 
 def _suffix(entry: Entry) -> str:
-    """Of the stored name, or else what the first bytes tell: tools go by it, decoding does not."""
+    """File ending, from the stored name or else from the first bytes; decoding does not depend on it."""
     suffix = Path(entry.name).suffix.lower()
     if is_media_path(entry.name) and suffix.isascii():
         return suffix

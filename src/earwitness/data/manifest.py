@@ -4,7 +4,7 @@
     rows[1_234_567].captions
 
 Where each line begins is kept beside the manifest, in NAME.index (8 bytes a row), and mapped into memory: a
-manifest that was opened before opens at once, and only the rows that are asked for are ever read.
+manifest that was opened before opens at once, and only requested rows are read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHOWN = 100  # characters of a faulty value that a message quotes
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be used: the message names the file, the line and the mend."""
+    """A manifest that cannot be used: the message names the file, the line and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {  # column -> how it is read
 
 
 class Manifest(Sequence[Row]):
-    """The rows of a JSONL file; a row is read and checked when it is asked for.
+    """The rows of a JSONL file; a row is read and checked on access.
 
     Safe to share between threads and to hand to other processes.
     """

@@ -1,7 +1,7 @@
-"""A look at every clip of a set before it is used, and what is to be told about it.
+"""Inspection of every clip of a set before use, and the report on it.
 
-The header says whether a clip can be heard and how long it is. Files of one size are compared by their bytes:
-the same recording may be in a split twice, or in two splits.
+The header states whether a clip can be decoded and how long it is. Files of one size are compared by their
+bytes: the same recording may be in a split twice, or in two splits.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ class Report:
 def examine(
     found: Found, bounds: Bounds, *, decode: bool = False, against: Mapping[str, Sequence[Row]] | None = None
 ) -> Report:
-    """Looks at every clip that was found. decode: all of it, not the header alone.
+    """Inspect every clip that was found. decode: all of it, not the header alone.
 
-    against: other sets by name, looked at for clips of theirs among these.
+    against: other sets by name, whose clips must not be among these.
     """
     splits = {name: _look_at(name, rows, bounds, decode) for name, rows in found.splits.items()}
     for name, missing in found.missing.items():

@@ -1,7 +1,7 @@
 """Writing shards: the clips of a manifest as WebDataset tars, to be read by earwitness.data.shards.
 
 Shard k holds the same rows in the same bytes whenever it is written, and takes its name when it is whole: a
-run that was stopped goes on with the shards that are not there.
+run that was interrupted resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAN = "plan.json"
 class Sharding:
     """rows: of a shard. encode: "flac" or "opus" at 16 kHz, each clip cut out; None keeps the files' bytes.
 
-    seed: of the order in which rows are dealt to shards; None keeps the manifest's.
+    seed: of the order in which rows are assigned to shards; None keeps the manifest's.
     """
 
     rows: int = 2000

@@ -7,7 +7,7 @@
 
 A shard holds KEY.flac (or .opus, .wav ...: the file's own bytes) and KEY.json (the row) for each clip;
 index.json beside the shards names them. In each epoch every clip is read by exactly one worker of one rank,
-in an order that hangs on the seed and the epoch alone. A reader can go on from the place of any sample.
+in an order that depends on the seed and the epoch alone. A reader can resume from the place of any sample.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class ShardError(ValueError):
-    """Shards that cannot be read; the message names the file and the mend."""
+    """Shards that cannot be read; the message names the file and the fix."""
 
 
 class Place(NamedTuple):
@@ -52,7 +52,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip. row.audio: SHARD/MEMBER. sound: a file's bytes. place: where `reader` goes on after it."""
+    """A clip. row.audio: SHARD/MEMBER. sound: a file's bytes. place: where `reader` continues after it."""
 
     row: Row
     sound: bytes
@@ -64,8 +64,8 @@ class ShardStream(IterableDataset[Sample]):
     """Samples of a set of shards, epoch after epoch.
 
     source: folder or address that holds index.json. epochs: None for no end. starts: for each reader, number
-    rank x workers + worker, the place to go on from; the numbers of ranks and workers must be what they were.
-    Damaged clips are passed over with a warning that names them.
+    rank x workers + worker, the place to resume from; the numbers of ranks and workers must be what they
+    were. Damaged clips are skipped with a warning that names them.
     """
 
     def __init__(
@@ -172,12 +172,12 @@ def read_shard(file: IO[bytes], name: str, rows: int) -> Iterator[tuple[Row, byt
             good += 1
             yield sample
     if good < rows:
-        told = "; ".join(faults[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")
-        log.warning("%s: %d of %d clips are damaged and left out: %s", name, rows - good, rows, told)
+        shown = "; ".join(faults[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")
+        log.warning("%s: %d of %d clips are damaged and skipped: %s", name, rows - good, rows, shown)
 
 
 def _members(file: IO[bytes], faults: list[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Neighbours of one name up to its first dot: key, bytes by ending. Damaged headers are passed over."""
+    """Group adjacent members by name up to the first dot: key, bytes by ending. Skips damaged headers."""
     key, parts = "", dict[str, bytes]()
     try:
         with tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20, ignore_zeros=True) as tar:

@@ -19,7 +19,7 @@ class BeamLayer(DynamicLayer):
     """One layer's keys and values [B x beams, heads, N, D], written into buffers that have room to grow."""
 
     def __init__(self, keys: Tensor, values: Tensor, beams: int) -> None:
-        """keys, values: of the prefix, [B, heads, P, D]; each clip's beams will lie side by side."""
+        """keys, values: of the prefix, [B, heads, P, D]; each clip's beams are adjacent rows."""
         super().__init__()
         self.lazy_initialization(keys, values)
         self.prefix = self.length = keys.shape[2]
@@ -36,7 +36,7 @@ class BeamLayer(DynamicLayer):
         return self._show()
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Row i goes on from row beam_idx[i], which must be a beam of the same clip."""
+        """Row i continues row beam_idx[i], which must be a beam of the same clip."""
         for buffer in self.buffers:
             made = buffer[:, :, self.prefix : self.length]
             made.copy_(made.index_select(0, beam_idx))

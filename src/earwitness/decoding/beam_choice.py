@@ -1,4 +1,4 @@
-"""Beams chosen by how well they are aligned with the sound, in a space of sounds and captions."""
+"""Choice of a beam by its similarity to the audio, in a joint space of audio and captions."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from earwitness.embeds import Embeds
 
 
 class Space(Protocol):
-    """Where a sound and its caption lie near to each other."""
+    """A joint space of audio and captions."""
 
-    def hear(self, h_a: Embeds, z_a: Embeds) -> Tensor:
-        """A clip's audio tokens and audio embeddings -> [B, D]."""
+    def embed_audio(self, h_a: Embeds, z_a: Embeds) -> Tensor:
+        """Embed clips from their audio tokens and adapted embeddings: [B, D]."""
 
-    def read(self, z_t: Embeds) -> Tensor:
-        """Caption embeddings -> [B, D]."""
+    def embed_text(self, z_t: Embeds) -> Tensor:
+        """Embed captions from their token embeddings: [B, D]."""
 
 
 class MeanSpace:
-    """The language model's own embeddings, where LAMB's losses bring the means of z_a and z_t together."""
+    """The language model's embedding space, in which LAMB's losses align the means of z_a and z_t."""
 
-    def hear(self, h_a: Embeds, z_a: Embeds) -> Tensor:
+    def embed_audio(self, h_a: Embeds, z_a: Embeds) -> Tensor:
         return z_a.mean()
 
-    def read(self, z_t: Embeds) -> Tensor:
+    def embed_text(self, z_t: Embeds) -> Tensor:
         return z_t.mean()
 
 
-def most_aligned(heard: Tensor, said: Tensor, scores: Tensor, weight: float) -> Tensor:
-    """The row of each clip's best candidate, [B], by score + weight * cos(heard, said).
+def most_aligned(audio: Tensor, captions: Tensor, scores: Tensor, weight: float) -> Tensor:
+    """Return the row of each clip's best candidate, [B], by score + weight * cos(audio, caption).
 
-    heard: the clips in the space [B, D]. said: their candidates [B n, D], those of a clip side by side.
+    audio: the clips in the space [B, D]. captions: their candidates [B n, D], those of a clip side by side.
     scores: the candidates' mean log-probabilities [B n].
     """
-    count = len(said) // len(heard)
-    match = F.cosine_similarity(heard.repeat_interleave(count, 0), said)
+    count = len(captions) // len(audio)
+    match = F.cosine_similarity(audio.repeat_interleave(count, 0), captions)
     best = (scores + weight * match).view(-1, count).argmax(1)
-    return best + count * torch.arange(len(heard), device=best.device)
+    return best + count * torch.arange(len(audio), device=best.device)

@@ -2,7 +2,7 @@
 
     p = sigmoid(bias + logprob_weight * logprob + weakest_weight * weakest + ...)
 
-A caption is right if every sound that it names can be heard in its clip. The weights are fitted by logistic
+A caption is correct if every sound that it names is present in its clip. The weights are fitted by logistic
 regression (Platt 1999; Niculescu-Mizil and Caruana 2005) on held-out recordings and scenes composed of them
 (`python -m benchmarks.calibration`), and are kept in the model's config under decoding.calibration.
 """

@@ -33,9 +33,10 @@ class CausalLanguageModel(LanguageModel):
         return self.branches([prefix], ids, mask)[0]
 
     def branches(self, prefixes: Sequence[Embeds], ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """The branches of a clip stand side by side in its row, hidden from one another: one below the other,
-        a short prompt would be padded to the length of a long one and cost as much. So they stand where the
-        model cannot be told who reads whom: flash attention, and families with masks of their own (Bloom).
+        """The branches of a clip are side by side in its row, masked from one another: in separate rows a
+        short prompt would be padded to the length of a long one and cost as much. So they stay where the
+        model does not support a mask of its own: flash attention, and families with masks of their own
+        (Bloom).
         """
         if len(prefixes) > 1 and not self._plainly_attends:
             return super().branches(prefixes, ids, mask)

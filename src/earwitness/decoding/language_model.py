@@ -42,7 +42,7 @@ class LanguageModel(nn.Module):
         self.eos_id: int = tokenizer.eos_token_id
         self.bos_id: int | None = tokenizer.bos_token_id
         self._special_ids = frozenset(tokenizer.all_special_ids)
-        # GPT-2 has one token for everything: what ends a caption never stands for an unknown word.
+        # GPT-2 has one special token: what ends a caption never represents an unknown word.
         self._unknown_id = None if tokenizer.unk_token_id == self.eos_id else tokenizer.unk_token_id
         # A checkpoint's own sampling temperature or stop tokens must not leak into captioning.
         model.generation_config = GenerationConfig(

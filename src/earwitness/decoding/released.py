@@ -17,7 +17,7 @@ from earwitness.embeds import Embeds
 
 
 class ReleasedCausalLanguageModel(CausalLanguageModel):
-    """Trains with positions that count padding, which stands where it stands, also inside the prompt.
+    """Trains with positions that count padding, wherever it is, also inside the prompt.
 
     A row's logits thereby depend on how long its batch mates' prompts are. Captions are padded with the
     unknown token. (Generation counts positions by real tokens, as everywhere.)

@@ -12,7 +12,7 @@ from earwitness.decoding.words import repeatable_kin
 class RepetitionPenalty(LogitsProcessor):
     """Makes words that were said come again less easily, in any form. Ours.
 
-    No "a bell is ringing and a bell rings": a small model that has named what it heard, and goes on, names it
+    No "a bell is ringing and a bell rings": a small model that has named all sounds, and continues, names one
     once more. tokenizer: the language model's. vocabulary_size: V, of its logits. penalty: what is taken from
     the logits of such words.
     """

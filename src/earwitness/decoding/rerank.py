@@ -80,9 +80,9 @@ def rerank(
     texts = sorted({caption for captions in beams for caption in captions if caption.strip()})
     vectors = dict(zip(texts, _unit(embed_text(texts)))) if texts else {}
     ranked = []
-    for i, (captions, heard) in enumerate(zip(beams, _unit(audio))):
+    for i, (captions, vector) in enumerate(zip(beams, _unit(audio))):
         entries = [
-            Ranked(caption, beam, float(vectors[caption] @ heard) if caption in vectors else -np.inf)
+            Ranked(caption, beam, float(vectors[caption] @ vector) if caption in vectors else -np.inf)
             for beam, caption in enumerate(captions)
         ]
         scores = [entry.similarity for entry in entries]

@@ -89,5 +89,5 @@ class Search:
         """The row of each clip's best beam, [B]."""
         ids, mask = language_model.encode_captions(texts)
         z_t = language_model.caption_embeddings(ids, mask, encoded.z_a)
-        audio, captions = self.space.hear(encoded.h_a, encoded.z_a), self.space.read(z_t)
+        audio, captions = self.space.embed_audio(encoded.h_a, encoded.z_a), self.space.embed_text(z_t)
         return most_aligned(audio, captions, scores, self.alignment)

@@ -1,4 +1,4 @@
-"""Tag guide: the words that name what the encoder's tag head hears come more easily, until said. Ours.
+"""Tag guide: raise the scores of words that name the encoder's tags, until they are decoded. Ours.
 
     z_hat_i = z_i + weight * max over tags t of p_t [token i begins a word of t, and none such is said yet]
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from earwitness.decoding.guides import Encoded
-from earwitness.decoding.words import HEARD, named_by_tags
+from earwitness.decoding.words import MIN_GUIDING_PROBABILITY, named_by_tags
 
 
 class TagGuide:
@@ -52,13 +52,13 @@ class TagGuide:
         self.names, self.kin = (x.to(probabilities.device) for x in (self.names, self.kin))
         change = probabilities.new_zeros(len(probabilities), self.names.shape[1])
         for clip, row in enumerate(probabilities):
-            if (heard := row >= HEARD).any():
-                change[clip] = self.weight * (row[heard, None] * self.names[heard]).amax(0)
+            if (present := row >= MIN_GUIDING_PROBABILITY).any():
+                change[clip] = self.weight * (row[present, None] * self.names[present]).amax(0)
         return TagGuideProcessor(change, self.kin)
 
 
 class TagGuideProcessor(LogitsProcessor):
-    """change: [B, V]. kin: [V, n], tokens that are said with a token. Rows are batch x beams."""
+    """change: [B, V]. kin: [V, n], tokens of the same word as a token. Rows are batch x beams."""
 
     def __init__(self, change: Tensor, kin: Tensor) -> None:
         self.change, self.kin = change, kin
@@ -67,5 +67,5 @@ class TagGuideProcessor(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if len(self._rows) != len(scores):
             self._rows = self.change.repeat_interleave(len(scores) // len(self.change), 0)
-        said = self.kin[input_ids].flatten(1)  # [rows, L n]: what is said needs no help
+        said = self.kin[input_ids].flatten(1)  # [rows, L n]: decoded words are not raised again
         return (scores + self._rows.to(scores.dtype)).scatter(1, said, scores.gather(1, said))

@@ -22,7 +22,7 @@ def short_name(name: str) -> str:
 def tag_text(names: Sequence[str], probabilities: Sequence[float]) -> str:
     """names, probabilities: of all tags. Returns at most seven short names, the most probable first.
 
-    If no tag is as probable as the last grade asks, it holds the most probable one.
+    If no tag reaches the last grade, it holds the most probable one.
     """
     ranked = sorted(range(len(names)), key=lambda i: -probabilities[i])[:MAX_PROMPT_TAGS]
     grades: list[list[str]] = [[] for _ in GRADES]

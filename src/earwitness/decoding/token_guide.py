@@ -1,4 +1,4 @@
-"""Token Guide: next-token scores moved towards the tokens that lie near the sound (LAMB, Eq. 12-14).
+"""Token Guide: raise the scores of tokens whose embeddings are near the audio's (LAMB, Eq. 12-14).
 
     z_hat_i = z_i - beta * d(zbar_a, v_i)          for every token i of the vocabulary
 

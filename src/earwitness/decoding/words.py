@@ -1,4 +1,4 @@
-"""Words and the tokens that begin them: what guides and penalties of the next token know of a vocabulary."""
+"""Words and the tokens that begin them, for guides and penalties of next-token scores."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-HEARD = 0.08  # tags below this probability raise no word
+MIN_GUIDING_PROBABILITY = 0.08  # tags below it raise no word
 MIN_TAG_PROBABILITY = 0.15  # of the clip's tags whose times are compared
 ACTIVE_SHARE = 0.5  # a tag is active where it reaches this share of its greatest probability
 MAX_OVERLAP = 0.25  # share of the shorter activity that may overlap where one sound follows another
 _FIRST_TOKEN = re.compile(r"[Ġ▁]([a-z]{3,})")  # of a word, as byte-level and sentencepiece tokenizers mark it
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ing|ed|es|s|e)$")  # "ring" has none
 _WORD = re.compile(r"[a-z]{3,}")
-# Words that connect sounds, or say when and where, are needed as often as they occur.
+# Words that connect sounds, or give time and place, may be repeated.
 _FREE = """
 then while with from into over near nearby very being there followed following other another
 several some something more multiple time times background distance
 """
-# Words of tags that say how, where or how much, and fit any sound.
+# Words of tags that state manner, place or amount, and fit any sound.
 _VAGUE = "large small sound noise female male ambience mic run running pass close open fall up"
 ORDER_WORDS = "followed then before after afterwards later finally eventually".split()
 
@@ -90,7 +90,7 @@ def vague_stems() -> set[str]:
 
 
 def _kin(forms: Iterable[list[int]], alone: Ids) -> Ids:
-    """[V, most]: the forms beside which token i stands; `alone` [V, 1] fills the row."""
+    """[V, most]: the forms of the word of token i; `alone` [V, 1] fills the row."""
     forms = list(forms)
     kin = alone.repeat(max(map(len, forms), default=1), 1)
     for own in forms:

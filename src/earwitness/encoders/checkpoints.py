@@ -1,4 +1,4 @@
-"""Reading the published checkpoints of the audio encoders, in each layout they come in.
+"""Readers of the audio encoders' published checkpoints, in each of their layouts.
 
 A layout has one conversion function: state dict as published -> state dict with this package's names.
 Nothing is filled in silently: a tensor that is missing, unexpected or of another shape is an error.
@@ -149,10 +149,10 @@ def check_front_end(state: State) -> None:
 def read_published(
     path_or_name: str | Path, hub_name: str, sizes: Mapping[str, Mapping[str, int]]
 ) -> tuple[Path, State, dict[str, int]]:
-    """Where the weights lie, the tensors under this package's names, and dim, depth, heads of the encoder.
+    """Return the weights' path, the tensors under this package's names, and dim, depth, heads of the encoder.
 
-    path_or_name: as for `find_weights`, or a key of `sizes`, the published ones, which stands in hub_name's
-    braces. Weights do not tell their number of heads: it is that of the config.json beside them, or of the
+    path_or_name: as for `find_weights`, or a key of `sizes`, the published ones, which replaces hub_name's
+    braces. Weights do not determine the number of heads: it is that of the config.json beside them, or of the
     published size of this width, or dim / 64.
     """
     weights = find_weights(hub_name.format(path_or_name) if path_or_name in sizes else path_or_name)

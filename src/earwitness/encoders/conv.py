@@ -2,7 +2,7 @@
 
 Log-mel -> residual convolutions that shrink time and frequency 16 times -> one token per 160 ms.
 Two tag heads: one for every token (scenes know when each recording sounds), so that tags come with times,
-and one for the clip, from the mean and the maximum of its tokens; a clip's tags are told by both.
+and one for the clip, from the mean and the maximum of its tokens; a clip's tags use both.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ConvUnit(nn.Module):
         conv, norm = self.conv, self.norm
         if self.training or torch.is_grad_enabled():
             return norm(conv(x))
-        # A norm at rest scales and shifts: the convolution does both in its own pass over the memory.
+        # A norm in evaluation mode scales and shifts, which is folded into the convolution.
         assert norm.running_mean is not None and norm.running_var is not None
         statistics = norm.running_mean, norm.running_var, norm.eps
         weight, bias = fuse_conv_bn_weights(conv.weight, None, *statistics, norm.weight, norm.bias)
@@ -88,7 +88,7 @@ class ConvEncoder(Freezable):
     """
 
     sample_rate = SAMPLE_RATE
-    front_end = "log_mel"  # the function of features.py and runtime/spectrogram.py that `hear` calls
+    front_end = "log_mel"  # function of features.py and runtime/spectrogram.py that `compute_log_mel` calls
     token_frames = TOKEN_FRAMES
 
     def __init__(
@@ -114,10 +114,10 @@ class ConvEncoder(Freezable):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Embeds:
         """waveforms [B, S] at 16 kHz, lengths [B] in samples."""
-        return self.encode_log_mel(*self.hear(waveforms, lengths))
+        return self.encode_log_mel(*self.compute_log_mel(waveforms, lengths))
 
     @staticmethod
-    def hear(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_log_mel(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The front end alone, for loaders: waveforms [B, S] -> log-mel [B, 64, F], frames [B]."""
         return log_mel(waveforms, lengths), frame_counts(lengths)
 

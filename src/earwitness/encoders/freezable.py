@@ -1,4 +1,4 @@
-"""An encoder that can be frozen for good, the statistics of its batch norms included."""
+"""An encoder that can be frozen permanently, the statistics of its batch norms included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Freezable(nn.Module):
     frozen = False
 
     def freeze(self) -> Self:
-        """No gradient, and evaluation mode for good: `train()` leaves a frozen encoder as it is."""
+        """Disable gradients and set evaluation mode permanently: `train()` has no effect afterwards."""
         self.frozen = True
         self.requires_grad_(False)
         return self.eval()

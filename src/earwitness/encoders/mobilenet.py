@@ -119,7 +119,7 @@ class MobileNetEncoder(Freezable):
     """Waveforms [B, S] -> Embeds [B, ceil(F / 32), dim] and AudioSet tags, F frames of 10 ms.
 
     width, expansion: see MobileNet. sample_rate: 32,000 Hz as published, or 16,000, at which a published
-    network hears nothing above 8 kHz. tags: names of the classes (default: AudioSet's 527). level: set every
+    network uses nothing above 8 kHz. tags: names of the classes (default: AudioSet's 527). level: set every
     clip to the same peak (levelling.py); ours, the authors do not. Batch norms in training count
     padded frames as silence of average loudness.
     """
@@ -146,14 +146,14 @@ class MobileNetEncoder(Freezable):
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Embeds:
         """waveforms: [B, S] in [-1, 1] at `sample_rate`. lengths: [B] real samples (default: all)."""
-        return self.encode_log_mel(*self.hear(waveforms, lengths))
+        return self.encode_log_mel(*self.compute_log_mel(waveforms, lengths))
 
     @property
     def front_end(self) -> str:
         """Its name in runtime/spectrogram.py."""
         return "levelled_efficient_at_log_mel" if self.level else "efficient_at_log_mel"
 
-    def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def compute_log_mel(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The front end alone, for loaders: waveforms [B, S] -> log-mel [B, 128, F], frames [B]."""
         if lengths is None:
             lengths = full_lengths(waveforms)

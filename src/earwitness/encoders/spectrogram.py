@@ -30,7 +30,7 @@ def log_mel_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 def batch_log_mel_front_end(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """As the released code of LOAE and DistillCaps: padding is sound, one floor holds for the whole batch.
 
-    It lies 120 dB below the loudest value of any clip, so that a clip changes with its batch mates.
+    It is 120 dB below the loudest value of the batch, so that a clip's features depend on its batch.
     """
     db = features.power_to_db(features.power_mel(waveforms), top_db=None)
     return db.clamp(min=db.max() - features.TOP_DB), torch.full_like(lengths, db.shape[-1])
@@ -170,9 +170,9 @@ class SpectrogramEncoder(Freezable):
         """
         if waveforms.ndim != 2:
             raise ValueError(f"waveforms must be [B, S], got shape {tuple(waveforms.shape)}")
-        return self.encode_log_mel(*self.hear(waveforms, lengths))
+        return self.encode_log_mel(*self.compute_log_mel(waveforms, lengths))
 
-    def hear(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def compute_log_mel(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The front end alone, for loaders: waveforms [B, S] -> features [B, 64, F], frames [B]."""
         if lengths is None:
             lengths = features.full_lengths(waveforms)

@@ -24,7 +24,7 @@ class Concat(nn.Module):
 
 
 class AudioOnly(nn.Module):
-    """The audio tokens as they are; the video is not looked at."""
+    """Return the audio tokens unchanged; the video is ignored."""
 
     def forward(self, audio: Embeds, visual: Embeds) -> Embeds:
         return audio

@@ -1,4 +1,4 @@
-"""How far apart the embeddings of clips and of their captions lie: watched, not trained on."""
+"""Modality gap: distance between the embeddings of clips and of their captions; reported, not trained on."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _self_matching(logits: Tensor, mask: Tensor) -> Tensor:
 def ot_alignment_loss_released(similarity: Tensor, log_plan: Tensor, logit_scale: Tensor) -> Tensor:
     """The objective LAVCap's code minimises with its shipped settings, for its checkpoints and its numbers.
 
-    It is not Eq. 4: log Q stands for Q; the scale (a parameter, initially ln(1 / 0.07) = 2.66, limited to
+    It is not Eq. 4: log Q replaces Q; the scale (a parameter, initially ln(1 / 0.07) = 2.66, limited to
     [0, 4.6052]) is never exponentiated; the softmax runs over i, the rows of log Q, for each s_j; tokens are
     averaged, not summed; padding is unknown. Shapes as in `ot_alignment_loss`; the similarities are cosines.
     """

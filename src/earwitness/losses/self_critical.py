@@ -1,4 +1,4 @@
-"""Self-critical sequence training (Rennie et al. 2017): captions that are rewarded become likelier."""
+"""Self-critical sequence training (Rennie et al. 2017): captions with high reward become more probable."""
 
 from __future__ import annotations
 

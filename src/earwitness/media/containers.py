@@ -193,7 +193,7 @@ def audio_stream(container: Any, source: Any) -> Any:
         raise MediaError(name, "its sound is in a codec that cannot be decoded here")
     if not 1 <= context.channels <= MAX_CHANNELS:
         raise MediaError(name, f"claims {context.channels} channels; 1 to {MAX_CHANNELS} can be read")
-    if context.sample_rate:  # 0: only the frames will tell
+    if context.sample_rate:  # 0: unknown before the frames
         check_rate(name, context.sample_rate)
     return stream
 

@@ -27,7 +27,7 @@ class Downmix:
         if self.shares is not None and len(self.shares) != len(samples):
             self.shares = None  # the layout changes inside the stream
         before, self.shares = self.shares, self._chosen(samples)
-        mono: Array = self.shares @ samples  # BLAS: quick in either memory order
+        mono: Array = self.shares @ samples  # BLAS: fast in either memory order
         if before is not None and not np.array_equal(before, self.shares):
             head = samples[:, :FADE]
             ramp = np.linspace(0, 1, head.shape[1], dtype=np.float32)

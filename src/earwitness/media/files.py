@@ -30,7 +30,7 @@ VIDEO_SUFFIXES = frozenset({
 class MediaInfo:
     """What the header says, nothing decoded."""
 
-    duration: float | None  # s, None if the header does not tell
+    duration: float | None  # s, None if the header has none
     channels: int  # 0 without sound
     sample_rate: int  # Hz, 0 without sound
     has_audio: bool

@@ -1,6 +1,6 @@
 """Streams of mono PCM from anything that holds sound: containers (decoded with PyAV) and arrays.
 
-Packets that fail are passed over and counted, so that a damaged file gives what decodes of it. The public
+Packets that fail are skipped and counted, so that a damaged file gives its decodable part. The public
 interface is `earwitness.media`.
 """
 
@@ -68,7 +68,7 @@ class PcmStream:
         return sum(clock.filled for clock in self.clocks)
 
     def blocks(self, skip_to: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
-        """(rate, float32 [n]) in order. Sound before `skip_to` seconds may be left out; `position` tells."""
+        """Yield (rate, float32 [n]) in order. Audio before `skip_to` s may be skipped; see `position`."""
         if is_live(self.source):
             blocks = self._from_live()
         else:
@@ -102,7 +102,7 @@ class PcmStream:
         with open_file(self.source) as file:
             chain = [Source(link, track_of(self.source), self.name) for link in links(file)]
             declared: list[float | None] = []
-            for link in chain:  # nothing of it is skipped: only decoding tells how long a link is
+            for link in chain:  # nothing is skipped: only decoding yields the duration of a link
                 self.gave_up = False
                 try:
                     yield from self._from_container(link, 0.0)

@@ -40,7 +40,7 @@ __all__ = [
     "windows",
 ]
 
-SHORTEST = 0.01  # s: less holds no analysis frame, hence nothing to hear
+SHORTEST = 0.01  # s: less than one analysis frame
 SHORTEST_TAIL = 0.1  # s: a shorter rest joins the window before it
 MAX_SECONDS = 4 * 3600.0  # load_audio's default bound: 0.9 GB at 16 kHz
 OVERSHOOT = 2.0  # full scale is 1; lossy decoders and resampling exceed it a little, field recorders by far
@@ -59,7 +59,7 @@ class Audio:
     has_video: bool
     source: str
     faults: tuple[str, ...] = ()  # of a damaged file: packets that failed, holes, an end before its header's
-    lost: float = 0.0  # s that are missing, as far as the file tells
+    lost: float = 0.0  # s that are missing, as far as the file states it
     repaired: tuple[str, ...] = ()  # what was replaced, though nothing is missing
 
     @property
@@ -98,8 +98,8 @@ def load_audio(
     values beyond 2 is divided by its peak. NaN and infinite samples become 0. Holes in the time stamps
     become silence and count as lost. Digital silence is sound.
 
-    Raises MediaError for what cannot be heard (no file, no media, no audio stream, less than 10 ms, nothing
-    but NaN) and for more than `max_seconds` of sound (None: no bound), ValueError for arguments.
+    Raises MediaError for a source without usable audio (no file, no media, no audio stream, less than 10 ms,
+    nothing but NaN) and for more than `max_seconds` of sound (None: no bound), ValueError for arguments.
     """
     if not 0 <= start < float("inf") or (end is not None and not end > start):
         raise ValueError(f"start must be 0 or more seconds and end after it, not {start} to {end}")
@@ -173,7 +173,7 @@ def _windows(
         total += len(chunk)
         peak = max(peak, _peak(chunk))
         _check_bound(stream, total / rate, max_seconds, "raise max_seconds")
-        while total >= first + size + tail:  # `tail` more tell whether a rest stands alone
+        while total >= first + size + tail:  # `tail` more samples decide whether a rest is a window
             held = np.concatenate(pieces)
             yield Window(_at_full_scale(held[:size].copy(), peak), first / rate, (first + size) / rate)
             index += 1
@@ -205,7 +205,7 @@ def _peak(waveform: np.ndarray) -> float:
 
 
 def _at_full_scale(waveform: np.ndarray, peak: float) -> np.ndarray:
-    """A waveform of a recording whose `peak` lies far beyond full scale, divided by it."""
+    """Divide a waveform by its recording's `peak` where that is far beyond full scale."""
     return waveform / np.float32(peak) if peak > OVERSHOOT else waveform
 
 

@@ -93,7 +93,7 @@ def _on_grid(stream: PcmStream, to_rate: int, method: str, start: float) -> Iter
     """(position in output samples, chunk at `to_rate`) from `start` seconds or before it.
 
     After a jump the input is cut to where an input sample and an output sample coincide, so that the outputs
-    lie on the grid they would have without the jump.
+    are on the grid they would have without the jump.
     """
     rate, at = 0, 0
     resampler: Resampler | None = None
@@ -121,7 +121,7 @@ def _on_grid(stream: PcmStream, to_rate: int, method: str, start: float) -> Iter
 class SincStream:
     """torchaudio's default resampling (Hann-windowed sinc, width 6, rolloff 0.99) as a stream.
 
-    Output n lies at input time n * from_rate / to_rate. With the rates divided by their common factor,
+    Output n is at input time n * from_rate / to_rate. With the rates divided by their common factor,
     every `from_rate` inputs give `to_rate` outputs: one matrix product, or, where that matrix would be
     huge, a gather of the taps whose window is not zero.
     """

@@ -1,4 +1,4 @@
-"""Where decoded sound lies in its file: presentation time stamps against samples counted."""
+"""Position of decoded audio in its file, from presentation time stamps and counted samples."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import av
 
-GAP = 0.05  # s: time stamps that jump further are a hole (filled with silence), less is rounding
+GAP = 0.05  # s: a larger jump of time stamps is a gap (filled with silence), a smaller one is rounding
 MAX_GAP = 60.0  # s: a longer jump is a broken clock, not a pause
 PREROLL = 2.0  # s decoded before a target: mp3's bit reservoir, Opus' 80 ms, one period of the resampler
 
 
 class Clock:
-    """Where decoded sound lies in the file: presentation time stamps against seconds counted."""
+    """Position of decoded audio in the file, from presentation time stamps and counted seconds."""
 
     def __init__(self, container: Any, stream: Any, has_video: bool, skip_to: float) -> None:
         self.tick = float(stream.time_base or 0)  # s
@@ -28,16 +28,16 @@ class Clock:
 
     @property
     def skipping(self) -> bool:
-        """Packets may still lie too early to be decoded."""
+        """Whether packets may still precede the target."""
         return not self.started and self.skip_to > 0
 
     @property
     def jumped_in(self) -> bool:
-        """Packets were skipped and none decoded yet."""
+        """Whether packets were skipped and none decoded yet."""
         return self.skipped and not self.started
 
     def skips(self, packet: Any) -> bool:
-        """Whether the packet lies so far before the target that it need not be decoded."""
+        """Whether the packet is so far before the target that it need not be decoded."""
         if self.zero is None or packet.pts is None or not packet.size:
             return False
         seconds = packet.duration * self.tick if packet.duration else PREROLL
@@ -46,7 +46,7 @@ class Clock:
         return early
 
     def hole_before(self, frame: Any, seconds: float) -> float:
-        """Seconds of silence that belong before this frame, which lasts `seconds`."""
+        """Return the seconds of silence to insert before this frame, which lasts `seconds`."""
         gap = 0.0
         if frame.pts is not None and self.tick:
             time = frame.pts * self.tick
@@ -68,10 +68,8 @@ class Clock:
             self.zero = time
 
     def _jump(self, gap: float) -> float:
-        if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by what is real
-            if (
-                self.started or not self.timed_by_pictures
-            ):  # sound may begin after the pictures: nothing is lost
+        if GAP < gap <= MAX_GAP and self.filled + gap <= MAX_GAP + self.now:  # bounded by the real audio
+            if self.started or not self.timed_by_pictures:  # audio may start after the video: no loss
                 self.filled += gap
             return gap
         self.zero = (self.zero or 0.0) + gap  # the clock was reset: trust the samples

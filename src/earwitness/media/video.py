@@ -44,7 +44,7 @@ def sample_frames(
     with open_container(source) as container:
         streams = pictures(container)
         if not streams:
-            raise MediaError(name, "holds no moving pictures")
+            raise MediaError(name, "has no video")
         if streams[0].codec_context is None:
             raise MediaError(name, "its pictures are in a codec that cannot be decoded here")
         frames: list[np.ndarray] = []
@@ -64,7 +64,7 @@ def sample_frames(
 def _sampled(
     shown: Iterator[tuple[Any, float]], fps: float, start: float, end: float | None
 ) -> Iterator[Any]:
-    """The picture of every sampling time; None stands for "the same again"."""
+    """Yield the frame at every sampling time; None means "unchanged"."""
     count, current = 0, None
     for following, until in shown:  # `current` is shown until `until`, the first from the very beginning
         picture = following if current is None else current

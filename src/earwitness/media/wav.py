@@ -67,7 +67,7 @@ def _is_identifier(name: bytes) -> bool:
 
 
 class _Spliced(io.RawIOBase):
-    """`head`, and what follows the place at which `file` stands."""
+    """`head`, followed by the rest of `file` from its current position."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self.head, self.file, self.rest = head, file, file.tell()

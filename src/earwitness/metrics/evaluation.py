@@ -1,4 +1,4 @@
-"""`score`: candidates and references in, a report of every metric asked for out."""
+"""`score`: evaluate candidates against references and report the requested metrics."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _load(model: str, encoder: str | None) -> tuple[Any, Any, Any]:
     if lacking := {"model_type", "num_classes", "state_dict"} - set(checkpoint):
         raise ValueError(f"{path} is no error detector of FENSE: it lacks {', '.join(sorted(lacking))}")
     if checkpoint["num_classes"] != len(ERRORS):
-        raise ValueError(f"{path} tells {checkpoint['num_classes']} errors apart, not {len(ERRORS)}")
+        raise ValueError(f"{path} has {checkpoint['num_classes']} error classes, not {len(ERRORS)}")
     source = encoder or checkpoint["model_type"]
     bert = AutoModel.from_config(AutoConfig.from_pretrained(source))
     head = torch.nn.Linear(bert.config.hidden_size, len(ERRORS))

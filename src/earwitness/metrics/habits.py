@@ -39,7 +39,7 @@ class Habits:
         )
 
     def warnings(self) -> Iterator[str]:
-        """What points at a model that talks, or says the same whatever it hears."""
+        """Signs of a model that chats, or whose captions hardly depend on the audio."""
         if self.count < FEWEST:
             return
         if self.share > ALIKE:
@@ -48,6 +48,6 @@ class Habits:
                 "Train longer, or end the prompt where a caption begins"
             )
         if self.distinct < DISTINCT * self.count:
-            yield f"only {self.distinct} of {self.count} captions are distinct: the sound is hardly heard"
+            yield f"only {self.distinct} of {self.count} captions are distinct: they ignore the audio"
         if not SHORT <= self.words <= LONG:
             yield f"captions have {self.words:.1f} words on average; people's have about 10"

@@ -19,7 +19,7 @@ def load_or_explain(what: str, name: str, load: Callable[[], T]) -> T:
     """Load a model.
 
     Raises:
-        MissingData: it cannot be had; the message names the model and the ways to it.
+        MissingData: it is not available; the message names the model and how to get it.
     """
     try:
         return load()

@@ -28,7 +28,7 @@ class Report:
 
     corpus: value of every metric. clips: its values per clip, in the order of ids. signature: how it was
         measured.
-    missing: metrics that were asked for but could not be computed, and why. pooled: how the corpus values
+    missing: requested metrics that could not be computed, and why. pooled: how the corpus values
         that are no means come about. notes: what a reader of the numbers should know, such as captions that
         were left out. comments: texts by clip, such as the reasons of a judge.
     """

@@ -16,7 +16,7 @@ from earwitness.metrics.neural import batches, load_or_explain
 class SentenceEncoder:
     """A transformer whose token states are averaged over the mask.
 
-    model: hub name or folder of a sentence-transformers model with mean pooling. what: who asks, for the
+    model: hub name or folder of a sentence-transformers model with mean pooling. what: the caller, for the
     message. Raises MissingData where the model cannot be loaded.
     """
 

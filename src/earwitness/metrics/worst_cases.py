@@ -94,7 +94,7 @@ def write_differences(
 
 
 def _metric(metric: str | None, *reports: Report) -> str:
-    """The metric to sort by: the one asked for, or the first of _ORDER that all reports have."""
+    """The metric to sort by: the requested one, or the first of _ORDER that all reports have."""
     shared = [name for name in reports[0].clips if all(name in report.clips for report in reports)]
     chosen = metric or next((name for name in _ORDER if name in shared), None)
     if chosen is None or chosen not in shared:

@@ -17,7 +17,7 @@ K1, B = 1.2, 0.75  # saturation of repeated words; how far long texts are held b
 
 
 def bm25_scores(query: str, texts: Iterable[str]) -> NDArray[np.float64]:
-    """One score a text, 0 where no word of the query stands in it. The texts are read once and not kept.
+    """One score per text, 0 where it has no word of the query. The texts are read once and not kept.
 
     score = sum over words w of the query: idf(w) tf (K1 + 1) / (tf + K1 (1 - B + B length / mean length)),
     idf(w) = ln(1 + (N - n + 1/2) / (n + 1/2)), with n of N texts that hold w. Words are compared as stems.

@@ -19,7 +19,7 @@ DEFAULT_CLAP = "laion/clap-htsat-unfused"
 
 
 class Embedder(Protocol):
-    """What the datastore and re-ranking need; any model of text and audio can stand behind it.
+    """The interface that datastore and re-ranking need; any joint model of text and audio can implement it.
 
     name: says which model it is; a datastore records it and is searched with the same one only.
     """
@@ -38,8 +38,8 @@ class Embedder(Protocol):
 class ClapEmbedder:
     """CLAP (Wu et al. 2023) through transformers, by hub name or local folder; loaded when first used.
 
-    CLAP hears 10 s. Its own preparation cuts a random stretch out of a longer clip, another one each time;
-    here a longer clip is heard in 10 s windows, whose vectors are averaged by their length.
+    CLAP takes 10 s. Its own preprocessing crops a longer clip at random; here a longer clip is split into
+    windows of 10 s, whose vectors are averaged, weighted by length.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ClapEmbedder:
                 sampling_rate=extractor.sampling_rate,
                 return_tensors="pt",
             )
-            # No window is longer than CLAP hears. The flag must be given: unset, a fusion model picks a
+            # No window is longer than CLAP's 10 s. The flag must be given: unset, a fusion model picks a
             # clip of the batch at random and treats it as a longer one.
             longer = torch.zeros(len(inputs["input_features"]), 1, dtype=torch.bool, device=self.device)
             with torch.inference_mode():

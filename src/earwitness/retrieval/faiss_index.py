@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FAISS_FROM = 1_000_000  # captions; below, numpy compares with all of them in less time than a clip takes
 _PROBES = 64  # cells looked into for each query
-_TRAINING = 40  # vectors a cell that its centre is learnt from (FAISS asks for 39)
+_TRAINING = 40  # training vectors per cell (FAISS wants at least 39)
 _CHUNK = 65_536
 
 

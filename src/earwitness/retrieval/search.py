@@ -1,11 +1,11 @@
-"""Search: which stretches of which recordings answer a query in words.
+"""Search recordings by text: find the segments whose captions or audio match a query.
 
-    search_table("dog barking far away", Path("captions.jsonl"), 10)  # by the words of captions and tags
-    search_meaning("motorbike", Path("captions.jsonl"), 10, embed)  # by what the captions mean
-    search_store("dog barking far away", CaptionDatastore.load("store"), 10)  # by what they mean
+    search_table("dog barking far away", Path("captions.jsonl"), 10)  # words of captions and tags (BM25)
+    search_meaning("motorbike", Path("captions.jsonl"), 10, embed)  # embeddings of captions
+    search_store("dog barking far away", CaptionDatastore.load("store"), 10)  # embeddings in a datastore
 
-A store's clips are named by path and time where they are stretches of recordings, as a media fragment of W3C
-is: "film.mp4#t=12.5,20".
+The clips of a datastore that are segments of recordings are named by path and time as W3C media fragments:
+"film.mp4#t=12.5,20".
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("earwitness")
 
 FRAGMENT = re.compile(r"(.*)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.S)
-RATE = 48_000  # Hz, at which CLAP listens
-PART = 64  # sounds embedded between two savings
+RATE = 48_000  # Hz, CLAP's
+PART = 64  # clips embedded between two saves
 ROWS = 512  # captions embedded at once
 
 
 class Found(NamedTuple):
-    """score: BM25's, or the cosine with the query. start, end: s; None where the store knows no time."""
+    """score: BM25, or cosine similarity with the query. start, end: s; None where the store has none."""
 
     path: str
     start: float | None
@@ -52,9 +52,9 @@ class Found(NamedTuple):
 
 
 def search_table(query: str, path: Path, count: int) -> list[Found]:
-    """The rows of a table of captions whose caption and tags match best by BM25; fewer if fewer match.
+    """Return the rows of a table whose caption and tags match the query best by BM25; fewer if fewer match.
 
-    The table is read twice and never held. Raises ValueError, OSError.
+    The table is streamed twice, not loaded. Raises ValueError, OSError.
     """
     scores = bm25_scores(query, map(_words, read_rows(path)))
     ranked = best(scores, count)
@@ -68,9 +68,9 @@ def search_table(query: str, path: Path, count: int) -> list[Found]:
 def search_meaning(
     query: str, path: Path, count: int, embed: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> list[Found]:
-    """The rows of a table whose captions are nearest to the query in meaning, each caption and place once.
+    """Return the rows of a table whose captions are nearest to the query by cosine similarity.
 
-    embed: N texts -> unit vectors [N, D]. The table is read once and never held. Raises ValueError, OSError.
+    embed: N texts -> unit vectors [N, D]. The table is streamed, not loaded. Raises ValueError, OSError.
     """
     (wanted,) = embed([query])
     nearest: list[tuple[float, int, Row]] = []
@@ -83,18 +83,18 @@ def search_meaning(
 
 
 def search_store(query: str, store: CaptionDatastore, count: int) -> list[Found]:
-    """The captions, or the sounds if the store was made of sounds, nearest to the query."""
+    """Return the captions, or the clips if the store was built from audio, nearest to the query."""
     (found,) = store.retrieve(store.embedder.embed_text([query]), count)
     return [Found(*place_of(each.clip_id), each.caption, each.score) for each in found]
 
 
 def clip_id(row: Row) -> str:
-    """The name of a table's row in a store."""
+    """Return the clip id of a table's row: its path and time as a media fragment."""
     return f"{row['path']}#t={row['start']:.10g},{row['end']:.10g}"
 
 
 def place_of(name: str) -> tuple[str, float | None, float | None]:
-    """(path, start, end) of a clip that `clip_id` named; of any other its name alone."""
+    """Return (path, start, end) of a name by `clip_id`; of any other name (name, None, None)."""
     found = FRAGMENT.fullmatch(name)
     return (found[1], float(found[2]), float(found[3])) if found else (name, None, None)
 
@@ -107,9 +107,9 @@ def store_of_sounds(
     kept: Path | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> CaptionDatastore:
-    """As `CaptionDatastore.build`, but with the embeddings of the clips' sounds.
+    """As `CaptionDatastore.build`, but with embeddings of the clips' audio.
 
-    Sounds that cannot be heard are logged and left out. Raises ValueError if none is left.
+    Clips that cannot be decoded are logged and skipped. Raises ValueError if none is left.
     """
     from earwitness.retrieval.datastore import CaptionDatastore
 
@@ -119,19 +119,19 @@ def store_of_sounds(
         parts.append(kept_vectors(kept, [embedder.name, "sounds", *part], embed))
         progress(len(part))
     vectors = np.concatenate(parts)
-    heard = np.flatnonzero(~np.isnan(vectors).any(1)).tolist()
-    if not heard:
-        raise ValueError("none of the sounds can be heard: are the paths those of this machine?")
-    rows = [captions[i] for i in heard], [clip_ids[i] for i in heard]
-    return CaptionDatastore(*rows, vectors[heard], embedder=embedder)
+    decoded = np.flatnonzero(~np.isnan(vectors).any(1)).tolist()
+    if not decoded:
+        raise ValueError("none of the clips can be decoded: check that the paths exist on this machine")
+    rows = [captions[i] for i in decoded], [clip_ids[i] for i in decoded]
+    return CaptionDatastore(*rows, vectors[decoded], embedder=embedder)
 
 
 def _embed_sounds(embedder: Embedder, clip_ids: Sequence[str]) -> NDArray[np.float32]:
-    """Unit vectors [N, D]; NaN where a clip cannot be heard."""
-    heard = dict(_loaded(clip_ids))
-    vectors = embedder.embed_audio(list(heard.values()), RATE)
+    """Return unit vectors [N, D]; NaN where a clip cannot be decoded."""
+    loaded = dict(_loaded(clip_ids))
+    vectors = embedder.embed_audio(list(loaded.values()), RATE)
     rows = np.full((len(clip_ids), vectors.shape[1]), np.nan, np.float32)
-    rows[list(heard)] = vectors
+    rows[list(loaded)] = vectors
     return rows
 
 

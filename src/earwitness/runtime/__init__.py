@@ -1,4 +1,4 @@
-"""Models behind the captioner: what it asks of one, and the two that answer, by ONNX Runtime and by torch."""
+"""Models behind the captioner: their interface, and its implementations by ONNX Runtime and by torch."""
 
 from __future__ import annotations
 

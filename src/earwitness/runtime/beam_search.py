@@ -2,7 +2,7 @@
 
 Each step extends the n best unfinished beams of every clip by one token. Of the 2 n best extensions those
 that end the caption compete with the finished ones by log-probability / length ** length_penalty; the n best
-others go on. A clip is done when its best unfinished beam, at its present length, is worse than its worst
+others continue. A clip is done when its best unfinished beam, at its present length, is worse than its worst
 finished one.
 """
 
@@ -32,7 +32,7 @@ class Decoder(Protocol):
     def next(self, tokens: Ids, parents: Ids) -> Array:
         """Logits [B, n, V] after one more token of every beam.
 
-        tokens, parents: [B, n]; the beam goes on from the beam `parents` of the step before.
+        tokens, parents: [B, n]; each beam continues the beam `parents` of the step before.
         """
 
 
@@ -133,7 +133,7 @@ def _largest(x: Array, count: int) -> Ids:
     """The places of the `count` largest of each row, the largest first; of equals the first in the row."""
     x, rows = x.copy(), np.arange(len(x))
     places = np.empty((len(x), count), np.int64)
-    for rank in range(count):  # a few times the maximum: ten times quicker than to partition
+    for rank in range(count):  # repeated maxima: ten times faster than a partition
         places[:, rank] = x.argmax(1)
         x[rows, places[:, rank]] = -np.inf
     return places

@@ -19,7 +19,7 @@ from earwitness.runtime.settings import GRAPHS
 
 
 class Graphs:
-    """graphs("encode", log_mel) -> the graph's outputs. Each is loaded when it is first asked."""
+    """graphs("encode", log_mel) -> the graph's outputs. Each is loaded on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Graphs:
         Thread(target=self._load_all, name="earwitness-graphs").start()
 
     def _load_all(self) -> None:
-        with suppress(Exception):  # whoever asks for the graph gets the error
+        with suppress(Exception):  # the first use of the graph raises the error
             for name in GRAPHS:
                 self._loaded(name)
 

@@ -13,8 +13,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from earwitness.decoding.words import (
     ACTIVE_SHARE,
-    HEARD,
     MAX_OVERLAP,
+    MIN_GUIDING_PROBABILITY,
     MIN_TAG_PROBABILITY,
     named_by_tags,
     order_tokens,
@@ -37,7 +37,7 @@ class TagGuide:
         """The change of logits for clips with tag probabilities [B, tags]."""
         change = np.zeros((len(probabilities), 1, len(self.kin)), np.float32)
         for row, own in zip(change[:, 0], probabilities):
-            for tag in np.flatnonzero(own >= HEARD):
+            for tag in np.flatnonzero(own >= MIN_GUIDING_PROBABILITY):
                 row[self.names[tag]] = np.maximum(row[self.names[tag]], own[tag])
         change *= np.float32(self.weight)
 

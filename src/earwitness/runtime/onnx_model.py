@@ -32,7 +32,7 @@ from earwitness.runtime.spectrogram import FRONT_ENDS, without_offset
 from earwitness.runtime.text import Text
 from earwitness.runtime.weights import layout
 
-MOST_FRAMES = 4096  # of log-mel encoded at once: bounds memory; more at once is no quicker
+MOST_FRAMES = 4096  # of log-mel encoded at once: bounds memory; more at once is no faster
 OPTIONS = {
     "beams",
     "max_new_tokens",

@@ -59,11 +59,11 @@ class CaptioningModel(Protocol):
 
     @property
     def tags_over_time(self) -> bool:
-        """Whether `tag_logits` can be asked."""
+        """Whether `tag_logits` is available."""
 
     @property
     def tags_clips(self) -> bool:
-        """Whether `tag_probabilities` can be asked."""
+        """Whether `tag_probabilities` is available."""
 
     @property
     def retrieved_captions(self) -> int:

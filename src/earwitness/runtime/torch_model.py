@@ -115,7 +115,7 @@ class TorchModel:
         language_model = self.network.language_model
         ids, mask = language_model.encode_captions([normalise_caption(text) for text in texts])
         vectors: Array = (
-            self.network.space.read(Embeds(language_model.embed(ids).float(), mask)).cpu().numpy()
+            self.network.space.embed_text(Embeds(language_model.embed(ids).float(), mask)).cpu().numpy()
         )
         return vectors
 

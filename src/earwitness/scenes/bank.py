@@ -73,7 +73,7 @@ class Bank:
     ) -> Bank:
         """Decodes every recording, or maps the samples from `cache` if they were decoded before.
 
-        synthesis: how many recordings of each label that can be synthetic come in addition. unlabelled: a
+        synthesis: how many synthetic recordings are added of each label that has a generator. unlabelled: a
         folder of recordings without labels, which come after the others.
         """
         folder = Path(folder)
@@ -116,7 +116,7 @@ class Bank:
                     rows.append((len(sound.samples), sound.level, sound.colour))
         part.replace(out)
         if not rows:
-            raise ValueError(f"none of the {len(sources)} recordings in {sources[0][0]} can be heard")
+            raise ValueError(f"none of the {len(sources)} recordings in {sources[0][0]} can be decoded")
         samples, level, colour = zip(*rows)
         return {
             "samples": torch.tensor(samples),
@@ -150,7 +150,7 @@ class Bank:
 
 
 def decode(folder: Path, recording: Recording) -> Decoded | None:
-    """A recording with the silence at its ends cut; None if it cannot be read or nothing is heard."""
+    """Decode a recording and trim silence at its ends; None if it cannot be read or is silent."""
     torch.set_num_threads(1)
     try:
         waveform = torch.from_numpy(recording.waveform(folder))
@@ -161,10 +161,10 @@ def decode(folder: Path, recording: Recording) -> Decoded | None:
         return None
     power = power_mel(waveform[None])[0, :, : len(waveform) // HOP]
     loudness = 10 * power.sum(0).clamp(min=1e-10).log10()
-    heard = (loudness > loudness.max() - TRIM_DB).nonzero().flatten()
-    if loudness.max() < FAINTEST_DB or not len(heard):
+    audible = (loudness > loudness.max() - TRIM_DB).nonzero().flatten()
+    if loudness.max() < FAINTEST_DB or not len(audible):
         return None
-    first, last = int(heard[0]), int(heard[-1]) + 1
+    first, last = int(audible[0]), int(audible[-1]) + 1
     waveform = waveform[first * HOP : last * HOP].clamp(-1, 1)
     by_frame = waveform.view(-1, HOP).square().mean(1).sort().values
     level = 10 * by_frame[len(by_frame) // 2 :].mean().clamp(min=1e-12).log10()

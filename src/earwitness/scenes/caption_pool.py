@@ -13,7 +13,7 @@ Phases = list[list[Mention]]
 
 
 class CaptionPool:
-    """Captions with the phases of sounds they name; those that name a sound the bank lacks are passed over.
+    """Captions with the phases of sounds they name; those that name a sound the bank lacks are skipped.
 
     balance: a caption is drawn with a chance of (captions that name its rarest sound) ** -balance.
     0 draws all alike and reads them as they come; more than 0 reads them all at once, 10,000 a second.

@@ -43,7 +43,7 @@ _COLOUR = frozenset(
 
 
 class Mention(NamedTuple):
-    """One sound that a caption names. level: -1 far, 0 plain, 1 near; many: said to repeat or go on."""
+    """A sound that a caption names. level: -1 far, 0 plain, 1 near; many: repeated or continuous."""
 
     concept: str
     level: int

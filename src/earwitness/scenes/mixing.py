@@ -1,4 +1,4 @@
-"""Random mixtures of a bank's recordings as waveforms, on any device: what a student and its teacher hear.
+"""Random mixtures of a bank's recordings as waveforms, on any device: the input of distillation.
 
 Nobody names what sounds in a mixture, so recordings without labels serve as well. One to four recordings at
 other speeds, repeated, cut and at random levels; then a room, noise, an equaliser, band limits, clipping, a
@@ -176,8 +176,8 @@ def coloured(x: Tensor, draw: Draws) -> Tensor:
     seconds = torch.arange(tail, device=x.device) / SAMPLE_RATE
     room = draw.normal(count, tail) * torch.exp(-6.9 * seconds / draw.uniform(count, 0.15, 1.5))
     room = room / room.square().sum(1, keepdim=True).sqrt() * draw.decibel(count, -14, 3)
-    heard = 1 + torch.fft.rfft(room, whole) * draw.chance(count, 0.3)
-    y = torch.fft.irfft(spectrum * (heard * response(count, whole // 2 + 1, draw)), whole)[:, :size]
+    room_response = 1 + torch.fft.rfft(room, whole) * draw.chance(count, 0.3)
+    y = torch.fft.irfft(spectrum * (room_response * response(count, whole // 2 + 1, draw)), whole)[:, :size]
     white = draw.normal(count, size)
     dull = 4 * torch.nn.functional.avg_pool1d(white[:, None], 17, 1, 8)[:, 0]
     noise = torch.lerp(white, dull, draw.uniform(count, 0, 1))

@@ -1,7 +1,7 @@
 """What a template caption says of a label: the plain words of its recordings' hints.
 
-A hint tells of one recording more than anyone hears ("a baby boy cries (hungry)", "a person says the word
-'hen'") or something else altogether ("charlie"). What several recordings of a label agree on is kept.
+A hint describes one recording in more detail than is audible ("a baby boy cries (hungry)", "a person says the
+word 'hen'") or something else altogether ("charlie"). What several recordings of a label agree on is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 
 # Asides, words that were said, notes that were played, languages.
 DETAIL = re.compile(r"\s*\([^)]*\)|(?<=plays) a (?:phrase|note)\b.*|\b(?:a|the) word\b.*|(?<=speaks) in \w+$")
-TOLD = 0.1  # share of a label's recordings that a phrase must fit
+MIN_SHARE = 0.1  # of a label's recordings that a phrase must fit
 UNFINISHED = re.compile(r"\b(?:says?|the|an?|of|in|with)$")
 
 
@@ -19,5 +19,6 @@ def plain_phrases(label: str, hints: list[str]) -> list[str]:
     """Phrases of a label, each as often as its recordings say it; the label itself if they agree on none."""
     plain = [DETAIL.sub("", hint).strip() for hint in hints]
     counts = Counter(phrase for phrase in plain if phrase and not UNFINISHED.search(phrase))
-    kept = {phrase for phrase, count in counts.items() if count >= max(TOLD * len(hints), min(2, len(hints)))}
+    least = max(MIN_SHARE * len(hints), min(2, len(hints)))
+    kept = {phrase for phrase, count in counts.items() if count >= least}
     return [phrase for phrase in plain if phrase in kept] or [label]

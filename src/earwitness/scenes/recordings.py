@@ -21,7 +21,7 @@ LARGEST_HELD_OUT = 0.04  # of all sound: a source with more is never held out, o
 
 @dataclass(frozen=True)
 class Recording:
-    """One row of manifest.csv. label: "" where nobody named what it holds; hint: words for it."""
+    """One row of manifest.csv. label: "" where there is none; hint: words for it."""
 
     path: str
     label: str
@@ -123,7 +123,7 @@ def held_out_sources(
 
 
 def synthetic_recordings(labels: set[str], count: int) -> list[Recording]:
-    """`count` of each of the labels that can be made by formula."""
+    """Return `count` synthetic recordings of each label that has a generator."""
     return [
         Recording(f"synthesis/{label}/{i}", label, label, f"synthesis:{label}:{i}", SOURCE, "Apache-2.0")
         for label in sorted(labels & set(MAKERS))

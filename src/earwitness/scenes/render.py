@@ -93,12 +93,12 @@ def _mixed(scene: Scene, bank: Bank, sounds: list[tuple[Placed, Floats]]) -> Flo
     loudest = max(float(bank.level[p.recording]) + p.gain for p, _ in sounds)
     mix += _noise(channel, loudest, whole, rng)
     mix *= _response(channel_response(channel)[None], whole)[0]
-    # of a length like this torch transforms three times quicker than numpy, and numpy back than torch
+    # at such lengths torch's transform is three times as fast as numpy's, numpy's inverse faster than torch's
     return np.fft.irfft(mix.numpy(), whole)[:size].astype(np.float32)
 
 
 def fast_length(size: int) -> int:
-    """The smallest 2^a 3^b 5^c that is at least `size`: a Fourier transform of it is quick."""
+    """The smallest 2^a 3^b 5^c that is at least `size`: its Fourier transform is fast."""
     odd = [3**b * 5**c for b in range(12) for c in range(8)]
     return min(k << max(0, (-(-size // k) - 1).bit_length()) for k in odd if k < 2 * size)
 
@@ -111,7 +111,7 @@ def _response(mel_db: Floats, size: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _mel_to_fft() -> Tensor:
-    """[64, 257]: what is told of mel bins, at the bins of the spectrogram's own transform."""
+    """Matrix [64, 257] that interpolates values of mel bins to the bins of the spectrogram's transform."""
     filters = mel_filterbank()  # [257, 64]
     filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
     filters[0], filters[-1] = filters[1], filters[-2]  # no filter covers the ends

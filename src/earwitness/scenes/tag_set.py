@@ -8,7 +8,7 @@ from earwitness.scenes.lexicon import Lexicon
 class TagSet:
     """Names of the tag head's outputs: every label of the bank, then every concept that joins several.
 
-    A coarse tag ("engine") is learnt from all its labels, so that a class with few recordings has kin.
+    A coarse tag ("engine") is trained on all its labels, so that a class with few recordings shares theirs.
     """
 
     def __init__(self, names: list[str], labels: list[str], lexicon: Lexicon):

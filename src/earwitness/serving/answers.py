@@ -148,7 +148,7 @@ async def lines(found: AsyncIterator[Found], recording: Recording, model: str) -
         if not begun:
             raise
         if not isinstance(error, Refused):
-            log.exception("an answer failed after it had begun")
+            log.exception("an answer failed after its start")
         refused = error if isinstance(error, Refused) else Refused(500, FAILED)
         for caption in [] if last is None else [last]:
             yield caption_line(caption)

@@ -27,7 +27,7 @@ from earwitness.serving.origins import Origins
 if TYPE_CHECKING:
     from earwitness.captioner import Captioner
 
-# The page's files, read once: what a client asks for is looked up here, not on the disk.
+# The page's files, read once: requested names are looked up here, not on the disk.
 PAGE = {
     file.name: (file.read_bytes(), guess_type(file.name)[0] or "application/octet-stream")
     for file in (Path(__file__).parent / "page").iterdir()

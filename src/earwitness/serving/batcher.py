@@ -1,4 +1,4 @@
-"""What many threads ask of the model, answered in common batches, and in turn."""
+"""Batching of requests from many threads, in turn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Batcher:
 
     run(key, items) -> answers, in the same order; called by one thread, with at most `size` items of one key.
     A batch goes as soon as it is full and the thread is free, or `patience` seconds later. Askers take turns,
-    one item each: whoever asks a thousand things delays whoever asks one by a batch. What `run` raises, all
-    in its batch raise.
+    one item each: a request of a thousand items delays one of a single item by a batch. What `run` raises,
+    all in its batch raise.
     """
 
     def __init__(self, run: Run, size: int = 16, patience: float = 0.005) -> None:
@@ -33,7 +33,7 @@ class Batcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Answers what was asked before, and no more."""
+        """Answer pending requests and accept no more."""
         with self._news:
             self._open = False
             self._news.notify()
@@ -59,7 +59,7 @@ class Batcher:
         try:
             while batch := self._next_batch():
                 self._answer(*batch)
-        finally:  # whatever ended this thread, nobody waits for it for ever
+        finally:  # however this thread ends, no caller waits for ever
             self._close()
 
     def _answer(self, key: Hashable, items: list[Any], futures: list[Future[Any]]) -> None:

@@ -26,7 +26,7 @@ OPEN_FILES = 32
 
 def confine(memory: int) -> None:
     """memory: bytes that it may take beyond what it has now."""
-    if sys.platform == "linux":  # elsewhere a process cannot tell what it has
+    if sys.platform == "linux":  # elsewhere a process cannot query its memory
         has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (has + memory, has + memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))

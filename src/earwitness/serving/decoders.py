@@ -49,7 +49,7 @@ class Decoder:
             async with asyncio.timeout(START_SECONDS):
                 if await decoder.answer() is None:
                     raise OSError("a decoder process ended as it began")
-        except BaseException:  # cancelled, too: nobody else knows of the process yet
+        except BaseException:  # cancelled, too: the process is not registered yet
             await decoder.stop()
             raise
         return decoder

@@ -1,4 +1,4 @@
-"""What a client may ask: the fields of a form, checked."""
+"""Validation of the fields of a request's form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may come in, with how much, how slowly and for how long: the outermost layer of the server."""
+"""ASGI middleware: authentication, size limits, timeouts and concurrency limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAILED = "the server failed; its log has the reason, under the id in X-Request-I
 
 
 def refusal(refused: Refused) -> JSONResponse:
-    """The answer that says so."""
+    """The refusal as a response."""
     headers = {"retry-after": RETRY[refused.status]} if refused.status in RETRY else {}
     headers |= {"www-authenticate": "Bearer"} if refused.status == 401 else {}
     return JSONResponse({"detail": refused.detail}, refused.status, headers)
@@ -127,7 +127,7 @@ class Answer:
         self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     async def refuse(self, refused: Refused, scope: Scope) -> None:
-        """Says so: as the answer, or as the last of its lines if it has begun; else it breaks off."""
+        """Send the refusal as the answer, or as the last line of a started one; else break off."""
         if not self.status:
             await refusal(refused)(scope, self.body.receive, self.send)
         elif self.lines and not self.complete:

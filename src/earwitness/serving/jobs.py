@@ -43,7 +43,7 @@ class Job:
     """One recording. `lines`: what was found, as lines of NDJSON."""
 
     def __init__(self) -> None:
-        self.id = uuid.uuid4().hex  # 122 random bits: who knows it was told it
+        self.id = uuid.uuid4().hex  # 122 random bits: it cannot be guessed
         self.state: State = "waiting"
         self.lines: list[str] = []
         self.ended = 0.0  # by the monotonic clock

@@ -1,4 +1,4 @@
-"""What one client, and all of them together, may ask of the server."""
+"""Limits for one client and for all clients together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an uploaded file to captions and tags: a decoder process, then a thread that asks the shared model."""
+"""From an uploaded file to captions and tags: a decoder process, then a thread that calls the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from earwitness.captions import MIN_TAG, Caption
+from earwitness.captions import MIN_TAG_PROBABILITY, Caption
 from earwitness.clips import TOLERANCE
 from earwitness.media import reading as media
 from earwitness.prefetch import batches
@@ -53,7 +53,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked about a recording. window None: one caption, if the model takes the recording at once."""
+    """The settings of a request. window None: one caption, if the model takes the recording at once."""
 
     captions: bool = True
     tags: bool = False
@@ -89,7 +89,7 @@ class Listener:
     async def __aenter__(self) -> Listener:
         await self._stack.enter_async_context(self.decoders)
         self._stack.enter_context(self.model)
-        self._stack.enter_context(self.threads)  # the first to end: what was asked is still answered
+        self._stack.enter_context(self.threads)  # the first to end: pending requests are still answered
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -149,7 +149,7 @@ class Listener:
             times += [(window.start, window.end) for window in batch]
         table = np.stack(rows)  # [windows, tags]
         peaks = table.max(0)
-        chosen = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG]
+        chosen = [i for i in np.argsort(-peaks)[:MAX_TRACKS] if peaks[i] >= MIN_TAG_PROBABILITY]
         return TagTracks([self.model.tag_names[i] for i in chosen], times, table[:, chosen])
 
 
@@ -181,7 +181,7 @@ async def _drawn(
     coming: asyncio.Queue[Any] = asyncio.Queue()
 
     def put(item: Found) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody reads it
+        with suppress(RuntimeError):  # the loop is closed: it has no reader
             loop.call_soon_threadsafe(coming.put_nowait, item)
 
     def draw() -> None:

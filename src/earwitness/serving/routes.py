@@ -31,7 +31,7 @@ from earwitness.serving.uploads import opening, receiving
 REASONS = {
     400: "The form is not well-formed or has no end, or the upload broke off.",
     401: "The API key is missing or wrong.",
-    403: "A url, where the server fetches none; or a page of another site asks.",
+    403: "A url, where the server fetches none; or a request from a page of another site.",
     404: "There is no such job.",
     408: "The upload is too slow.",
     413: "Too many bytes, or too many minutes of sound.",
@@ -86,7 +86,7 @@ router = APIRouter(prefix="/v1", dependencies=KEYS)
     openapi_extra=documented(CaptionForm),
 )
 async def caption(request: Request, upload: Asked) -> Response:
-    """Captions with their times, and tags with their probabilities if asked for."""
+    """Captions with their times, and tags with their probabilities if requested."""
     recording, asked = upload
     listener, model = request.app.state.listener, request.app.state.health.model
     if asked.tags:

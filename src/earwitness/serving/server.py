@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from earwitness.serving.limits import Limits
 
-GRACE_SECONDS = 30  # for requests in progress when the server is asked to stop
+GRACE_SECONDS = 30  # for requests in progress when the server stops
 
 
 class Guarded(H11Protocol):

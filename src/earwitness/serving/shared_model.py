@@ -1,4 +1,4 @@
-"""A model that many threads call at once, and that hears their clips in common batches."""
+"""A model shared by threads, whose clips it computes in common batches."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class SharedModel:
         captions: Captions | None = None,
         **decoding: Any,
     ) -> Decoded:
-        """As CaptioningModel.caption; uploads are heard, not watched."""
+        """As CaptioningModel.caption, for audio alone."""
         key = tuple(sorted(decoding.items()))
         rows = [Row(sound, captions[i] if captions else None) for i, sound in enumerate(sounds)]
         parts: list[Decoded] = self._batcher.ask(key, rows)
@@ -122,7 +122,7 @@ class SharedModel:
 
 
 class _Until:
-    """A model that nobody can ask anything once `left` is set."""
+    """A model that refuses calls once `left` is set."""
 
     def __init__(self, left: Event, model: SharedModel) -> None:
         self._left, self._model = left, model

@@ -1,4 +1,4 @@
-"""Figures of several seeds: means, standard deviations, and whether a published direction holds."""
+"""Statistics over seeds: means, standard deviations, and whether a published direction holds."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ from statistics import mean, stdev
 from earwitness.studies.plan import Plan
 from earwitness.studies.published import COLUMNS, PERCENT, Row
 
-STUDENT = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-)  # of 95 %, both sides; 1 to 9 degrees
+# Quantiles of Student's t for two-sided 95 % intervals, 1 to 9 degrees of freedom, and of the normal law.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 NORMAL = 1.960
-APPROXIMATE = {
-    "spice_approx": "spice",
-    "spider_approx": "spider",
-}  # judged by the published direction of these
+APPROXIMATE = {"spice_approx": "spice", "spider_approx": "spider"}  # compared with these published metrics
 EXTRA = (*APPROXIMATE, "loss")  # measured beside the papers' columns
 
 
@@ -32,8 +20,8 @@ EXTRA = (*APPROXIMATE, "loss")  # measured beside the papers' columns
 class Cell:
     """A metric of a row on a test set, as printed (percentages times 100).
 
-    values: by seed. published: the paper's figure. gaps: by seed, less the reference row; published_gap:
-    the same of the paper's figures. verdict: on the published direction.
+    values: by seed. published: the paper's figure. gaps: by seed, differences from the reference row;
+    published_gap: the paper's difference. verdict: on the published direction.
     """
 
     table: str
@@ -56,7 +44,7 @@ class Cell:
 
 
 def cells(plan: Plan, figures: dict[str, dict[str, float]]) -> Iterator[Cell]:
-    """Every cell of every table. figures: name of an evaluation -> metric -> value."""
+    """Yield every cell of every table. figures: name of an evaluation -> metric -> value."""
     found: dict[tuple[str, str, str], dict[int, dict[str, float]]] = {}
     for trial in plan.trials:
         found.setdefault((trial.table, trial.row.name, trial.test), {})[trial.seed] = figures[trial.name]
@@ -70,12 +58,15 @@ def cells(plan: Plan, figures: dict[str, dict[str, float]]) -> Iterator[Cell]:
             for metric in [*table.metrics(), *EXTRA]:
                 values, reference = _values(own, metric), _values(base, metric)
                 exact = APPROXIMATE.get(metric, metric)
-                told, whole = (r.published.get(plan.beside(test), {}).get(exact) for r in (row, other))
+                beside = plan.beside(test)
+                printed, base_printed = (r.published.get(beside, {}).get(exact) for r in (row, other))
                 gaps = tuple(values[s] - reference[s] for s in values if s in reference and row is not other)
-                gap = None if told is None or whole is None or row is other else told - whole
-                said = "" if row is other else verdict(gaps, gap)
-                told = told if exact == metric else None
-                yield Cell(number, row, test, metric, tuple(values.values()), told, gaps, gap, said)
+                gap = None
+                if printed is not None and base_printed is not None and row is not other:
+                    gap = printed - base_printed
+                outcome = "" if row is other else verdict(gaps, gap)
+                printed = printed if exact == metric else None
+                yield Cell(number, row, test, metric, tuple(values.values()), printed, gaps, gap, outcome)
 
 
 def _values(own: dict[int, dict[str, float]], metric: str) -> dict[int, float]:
@@ -84,7 +75,7 @@ def _values(own: dict[int, dict[str, float]], metric: str) -> dict[int, float]:
 
 
 def verdict(gaps: Sequence[float], published: float | None) -> str:
-    """What the differences of the seeds say of the published one, by Student's t at 95 %."""
+    """Compare the seeds' differences with the published one, by Student's t test at 95 %."""
     if published is None or published == 0:
         return "no published direction"
     if not gaps:
@@ -98,9 +89,9 @@ def verdict(gaps: Sequence[float], published: float | None) -> str:
 
 
 def columns(table_cells: Sequence[Cell]) -> list[str]:
-    """The metrics that have a value or a published figure, in the papers' order.
+    """Return the metrics with a value or a published figure, in the papers' order.
 
-    An approximation stands in only where the metric itself was not measured.
+    An approximation is included only where the metric itself was not measured.
     """
     measured = {cell.metric for cell in table_cells if cell.values}
     known = measured | {cell.metric for cell in table_cells if cell.published is not None}

@@ -32,7 +32,7 @@ def read_reports(places: Sequence[Path]) -> Reports:
 
 
 def names_of(reports: Reports, metrics: str | None) -> list[str]:
-    """The metrics asked for, or those that every report has. Raises ValueError where one lacks one."""
+    """Return the requested metrics, or those of every report. Raises ValueError where a report lacks one."""
     first, *others = reports.values()
     if metrics is None:
         return [name for name in first.corpus if all(name in report.corpus for report in others)]

@@ -1,6 +1,6 @@
 """Composed scenes as a data folder of a study: sounds, pictures, captions of similar sounds, three manifests.
 
-Scenes have no video and nobody captioned sounds like them, so both are synthetic:
+Scenes have neither video nor captions of similar clips, so both are synthetic:
 
 - Frame features, two a second (LAVCap's rate), for `vision: {kind: cached, dim: 64}`. Each label of the
   bank is a random direction of 64 dimensions. A frame shows the labels that sound at that moment, of which

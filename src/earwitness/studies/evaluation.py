@@ -59,7 +59,7 @@ def read_split(data: Path) -> list[Row]:
     rows = list(Manifest.open(data))
     double = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
     if double:
-        raise ValueError(f"{data}: {len(double)} ids stand in several rows, the first is {double[0]!r}")
+        raise ValueError(f"{data}: {len(double)} ids are in several rows, the first is {double[0]!r}")
     if not any(row.captions for row in rows):
         raise ValueError(f"{data}: no row has captions to judge by")
     return rows
@@ -99,8 +99,8 @@ def evaluate_split(
             timing = add_time(folder, len(captions.texts) - before, time.perf_counter() - start)
     scored = [row for row in rows if row.id in captions.texts and row.captions]
     report = _scored(scored, captions, metrics, measures)
-    told = report.to_dict() | {"timing": timing}
-    atomic_write_text(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    figures = report.to_dict() | {"timing": timing}
+    atomic_write_text(folder / REPORT, json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     texts = [captions.texts[row.id] for row in scored]
     return Evaluated(report, scored, failures, captions.cut, timing, texts, len(captions.corrected))
 

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: the settings it was begun with, its captions as they come, how long
+"""The folder of an evaluation: its settings, its captions as they are decoded, how long
 they took.
 """
 

@@ -18,7 +18,7 @@ Written by `python -m earwitness.studies.page` from
 Each row is a preset and, at most, a few overrides: `earwitness train PRESET OVERRIDE ...` trains it, and
 `earwitness study PAPER --table T` trains, evaluates and prints a whole table beside the published figures
 ([how](howto/papers.md)). `tests/systems/test_presets.py` builds, trains, saves, reloads and captions with
-every row at tiny width. Figures are the papers', times 100, minutes as they are; "–" was not at hand. A row
+every row at tiny width. Figures are the papers', times 100, minutes as they are; "–" is unknown. A row
 marked *ours* is not in the paper.
 
 Columns: {columns}.

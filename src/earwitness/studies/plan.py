@@ -1,8 +1,7 @@
-"""What a study does: each row of the tables as trainings and evaluations, what rows share done once.
+"""Plan of a study: the trainings and evaluations behind each row of the tables, shared ones once.
 
-A training is one stage of a preset, begun from the training of the stage before it. Two rows that agree in
-model and stages up to one share it: LAMB's pre-training serves the fine-tuning on AudioCaps and that on
-Clotho.
+A training is one stage of a preset, initialised from the training of the stage before it. Rows with equal
+models and equal stages up to one share its training: LAMB's pre-training serves AudioCaps and Clotho.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ OWN = {"workers", "trainer"}  # of a stage: what does not change its result
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a study.
+    """The options of a study.
 
-    tables: by number; none: all. seeds: how many, from 0. overrides: of every row's preset; the row's own
-    come after them. base: a preset or recipe in place of the paper's. data: a folder with train.jsonl,
-    validation.jsonl and test.jsonl in place of the paper's sets.
+    tables: by number; none: all. seeds: how many, from 0. overrides: of every row's preset, before the row's
+    own. base: a preset or recipe in place of the paper's. data: a folder with train.jsonl, validation.jsonl
+    and test.jsonl in place of the paper's sets.
     """
 
     paper: str
@@ -42,9 +41,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Training:
-    """One stage, with what is trained before it. preset: with the stages up to that one, which alone
-    is run.
-    """
+    """A stage and the training before it. preset: has the stages up to this one, and runs this one alone."""
 
     preset: Preset
     before: Training | None
@@ -55,13 +52,13 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of its folder: the stage's name, the seed, and a mark of all that the result depends on."""
+        """Name of its folder: the stage's name, the seed, and a hash of all that the result depends on."""
         stage = self.preset.stages[-1]
-        told = self.preset.model_dump(mode="json", include={"model", "init", "stages"})
-        for section in told["stages"]:
+        recipe = self.preset.model_dump(mode="json", include={"model", "init", "stages"})
+        for section in recipe["stages"]:
             for key in OWN:
                 section.pop(key, None)
-        mark = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+        mark = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
         return f"{stage.name}-s{stage.seed}-{mark}"
 
     def chain(self) -> list[Training]:
@@ -71,7 +68,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Trial:
-    """A row on a test set with a seed: the model, and how it is tested."""
+    """A row on a test set with a seed: its training and evaluation settings."""
 
     table: str
     row: Row
@@ -83,15 +80,15 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of the evaluation's folder; trials that test one model in one way share it."""
-        told = [self.training.name, self.manifest, self.store, self.row.decoding.model_dump()]
-        mark = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+        """Name of the evaluation's folder, shared by trials with equal models and settings."""
+        settings = [self.training.name, self.manifest, self.store, self.row.decoding.model_dump()]
+        mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
         return f"{self.test}-s{self.seed}-{mark}"
 
 
 @dataclass
 class Plan:
-    """All trials of a study, table by table; left_out: rows that this study cannot try, and why."""
+    """All trials of a study, table by table; left_out: rows that this study cannot include, and why."""
 
     paper: Paper
     tables: dict[str, Table]
@@ -99,13 +96,11 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def beside(self, test: str) -> str:
-        """The published set whose figures stand beside a test set: itself, or the paper's first for
-        data of one's own.
-        """
+        """The published set to compare a test set with: itself, or the paper's first set for other data."""
         return test if test in self.paper.sets else next(iter(self.paper.sets))
 
     def trainings(self) -> dict[str, Training]:
-        """Name -> training, each once, in an order in which each comes after those it needs."""
+        """Name -> training, each once, after those it depends on."""
         return {step.name: step for trial in self.trials for step in trial.training.chain()}
 
     def evaluations(self) -> dict[str, Trial]:
@@ -113,7 +108,7 @@ class Plan:
 
 
 def make_plan(request: Request) -> Plan:
-    """Raises ConfigError for a table or an override that is not there."""
+    """Plan a study. Raises ConfigError for an unknown table or override."""
     paper = published(request.paper)
     numbers = list(request.tables) or list(paper.tables)
     if unknown := [number for number in numbers if number not in paper.tables]:
@@ -124,7 +119,7 @@ def make_plan(request: Request) -> Plan:
     for number, table in plan.tables.items():
         for row in table.rows:
             if request.data is not None and row.train is not None:
-                plan.left_out[f"{number}: {row.name}"] = "it needs two sets, and --data gives one"
+                plan.left_out[f"{number}: {row.name}"] = "needs two sets; --data has one"
                 continue
             for test in _tests(request, row):
                 for seed in range(request.seeds):
@@ -146,7 +141,7 @@ def _trial(request: Request, paper: Paper, number: str, row: Row, test: str, see
 
 
 def recipe(request: Request, paper: Paper, row: Row, trained: DataSet, seed: int) -> Preset:
-    """The preset of a row: the set's overrides, the request's, the row's, and those of parts of a kind."""
+    """Build a row's preset: overrides of the set, the request, the row, and of parts of a kind."""
     general = [o for o in request.overrides if not o.startswith(PARTS)]
     base = request.base if request.base and row.preset is None else row.preset or paper.preset
     preset = load_preset(base, [*trained.overrides, *general, *row.overrides, f"stages.*.seed={seed}"])
@@ -163,7 +158,7 @@ def recipe(request: Request, paper: Paper, row: Row, trained: DataSet, seed: int
 
 
 def _set_parts(model: dict[str, Any], override: str) -> None:
-    """parts.KIND.key=value: the value in every fusion and adapter of that kind that has the key."""
+    """Apply parts.KIND.key=value: set the key in every fusion and adapter of that kind that has it."""
     path, equals, value = override.removeprefix(PARTS).partition("=")
     kind, dot, key = path.partition(".")
     if not equals or not dot:
@@ -174,22 +169,22 @@ def _set_parts(model: dict[str, Any], override: str) -> None:
 
 
 def _chained(shared: Preset, preset: Preset) -> Training:
-    """The last stage as on its set, those before it as on every set, so that sets share them."""
+    """Chain the trainings: the last stage has its set's settings, earlier ones those that all sets share."""
     chosen = [n for n, stage in enumerate(preset.stages) if not preset.only or stage.name in preset.only]
     training: Training | None = None
     for number in chosen:
-        told = (preset if number == chosen[-1] else shared).model_dump()
-        told |= {"stages": told["stages"][: number + 1], "only": [told["stages"][number]["name"]]}
+        recipe = (preset if number == chosen[-1] else shared).model_dump()
+        recipe |= {"stages": recipe["stages"][: number + 1], "only": [recipe["stages"][number]["name"]]}
         if training is not None:
-            told["init"] = None  # the training before it, whose folder the study knows
-        training = Training(Preset.model_validate(told | {"report_to": []}), training)
+            recipe["init"] = None  # the training before it, whose folder the study knows
+        training = Training(Preset.model_validate(recipe | {"report_to": []}), training)
     if training is None:
         raise ConfigError(f"{preset.description}: the preset has no stage to train")
     return training
 
 
 def described(plan: Plan) -> Iterator[str]:
-    """The plan in lines: every row with what it trains and how it is tested, and what is done in all."""
+    """Yield the plan as lines: every row with its trainings and test, and the totals."""
     trainings, evaluations = plan.trainings(), plan.evaluations()
     users: dict[str, int] = {}
     for trial in plan.trials:
@@ -217,5 +212,5 @@ def _row_lines(trial: Trial) -> Iterator[str]:
             f"learning rate {stage.learning_rate:g}, warm-up {stage.warmup:g}"
         )
     options = trial.row.decoding.model_dump(exclude_defaults=True)
-    told = ", ".join(f"{key} {value}" for key, value in options.items())
-    yield f"    test: {trial.manifest}{f', {told}' if told else ''}"
+    decoding = ", ".join(f"{key} {value}" for key, value in options.items())
+    yield f"    test: {trial.manifest}{f', {decoding}' if decoding else ''}"

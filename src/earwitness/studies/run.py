@@ -40,7 +40,7 @@ class Testing:
 
 
 def faults(plan: Plan, out: Path) -> list[str]:
-    """What stands in the way of each training and test, before anything is trained; each fault once."""
+    """Find the faults of all trainings and tests before anything is trained; each fault once."""
     found: dict[str, None] = {}
     for training in plan.trainings().values():
         try:
@@ -74,7 +74,7 @@ def run_plan(plan: Plan, out: Path, testing: Testing, say: Say) -> dict[str, dic
             say(f"evaluation {number} of {len(evaluations)}: {what}")
             atomic_write_text(file, json.dumps(run_trial(trial, out, testing), indent=1) + "\n")
         figures[name] = json.loads(file.read_text("utf-8"))
-    for trial in plan.trials:  # of what tables share, one may ask for the gap
+    for trial in plan.trials:  # of tables that share a trial, one may need the gap
         asked = any(metric.startswith("gap_") for metric in plan.tables[trial.table].metrics())
         if asked and "gap_l2" not in figures[trial.name]:
             figures[trial.name] |= measured_gap(trial, out, testing)
@@ -84,7 +84,7 @@ def run_plan(plan: Plan, out: Path, testing: Testing, say: Say) -> dict[str, dic
 
 
 def run_training(training: Training, out: Path) -> None:
-    """One stage, begun from the model of the one before it."""
+    """Train one stage from the model of the stage before it."""
     preset = training.preset
     if training.before is not None:
         init = str(out / "trained" / training.before.name)

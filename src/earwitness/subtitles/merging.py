@@ -1,10 +1,10 @@
-"""Sound cues for the subtitles of a dialogue: `[door slams]` where nobody is made to read two things at once.
+"""Sound cues for the subtitles of a dialogue: `[door slams]` where viewers have time to read them.
 
     merged = merge_cues(Path("dialogue.srt").read_bytes(), events, ".srt")
     Path("film.sdh.srt").write_bytes(merged.data)
 
 The dialogue's own lines come back byte for byte, whatever is odd about them, and keep their times. A cue
-stands in a gap, or, where people talk when the sound begins, as one line more in their cue if that begins at
+is in a gap, or, where people talk when the sound begins, an additional line of their cue if that begins at
 most `CueLimits.early` before the sound and leaves time to read both, or in a later gap while the sound lasts;
 else it is left out and named. A sound that a cue near it describes already is not added again, so that
 merging twice changes nothing.
@@ -93,7 +93,7 @@ def has_cues(dialogue: bytes, format: str) -> bool:
 
 
 def parse_cues(lines: Sequence[str], *, vtt: bool) -> list[Shown]:
-    """The cues of a subtitle file's lines (with their ends), in the order in which they stand."""
+    """The cues of a subtitle file's lines (with their ends), in file order."""
     found: list[Shown] = []
     for at, line in enumerate(lines):
         times = TIMES.match(line)

@@ -1,4 +1,4 @@
-"""What happens in a recording besides speech, as the bracketed cues of subtitles for the deaf.
+"""Sound events of a recording other than speech, as the bracketed cues of subtitles for the deaf.
 
     events = sound_events(captioner.timeline("film.mp4"))
     [event.text for event in events]                       # "[dog barking]", "[rain falling]"
@@ -19,7 +19,7 @@ from earwitness.captions import Caption, Tags, is_speech_tag
 from earwitness.encoders.audioset import audioset_classes
 from earwitness.encoders.tag_families import GENERIC, NO_SOURCE, family
 
-# Steady broadband noises: one that sounds has most of the others among its tags.
+# Steady broadband noises: each of them raises most of the others' tags.
 STEADY_NOISE = re.compile(
     r"\b(?:rain|raindrop|fry|sizzl|stream|waterfall|shower|faucet|tap water|spray|static|hiss|"
     r"white noise|pink noise|vinyl)"
@@ -29,7 +29,7 @@ VAGUE = frozenset("running passing closing opening large small sound noise engin
 
 @dataclass(frozen=True)
 class SoundEvent:
-    """start, end: seconds. probability: the greatest that the tag has meanwhile, 0..1: how salient it is."""
+    """start, end: seconds. probability: the tag's maximum within the event, 0..1."""
 
     name: str
     start: float
@@ -43,7 +43,7 @@ class SoundEvent:
 
 @dataclass(frozen=True)
 class CueLimits:
-    """How much a cue may ask of a reader; the defaults are usual for subtitles for the deaf."""
+    """Limits of a cue's length and time; the defaults are usual for subtitles for the deaf."""
 
     line_length: int = 42  # characters
     lines: int = 2  # at once, those of the dialogue included
@@ -52,20 +52,20 @@ class CueLimits:
     reading_speed: float = 20.0  # characters a second
     apart: float = 0.08  # s between two cues, two frames of film
     delay: float = 1.0  # s that a cue may come after the sound's beginning before another place is sought
-    early: float = 0.7  # s that a cue may come before the sound: more would give away what happens
+    early: float = 0.7  # s that a cue may precede its sound
 
     def __post_init__(self) -> None:
         if min(self.line_length, self.lines) < 1 or min(self.shortest, self.reading_speed) <= 0:
-            raise ValueError(f"cues need room and time to be read, not {self}")
+            raise ValueError(f"the limits of cues must be positive, not {self}")
         if self.longest < self.shortest:
             raise ValueError(f"cues cannot last at least {self.shortest} s and at most {self.longest} s")
 
     def reading_time(self, characters: int) -> float:
-        """s, in whole milliseconds, which is what files hold."""
+        """Return the time to read so many characters, s, in whole milliseconds, as files store it."""
         return math.ceil(1000 * max(self.shortest, characters / self.reading_speed)) / 1000
 
     def wrapped(self, text: str) -> list[str] | None:
-        """The lines of a cue; None if it cannot be broken into lines short and few enough."""
+        """Break a cue into lines; None if they would be too long or too many."""
         lines = textwrap.wrap(text, self.line_length, break_long_words=False, break_on_hyphens=False)
         fits = len(lines) <= self.lines and all(len(line) <= self.line_length for line in lines)
         return lines if fits else None
@@ -74,15 +74,15 @@ class CueLimits:
 def sound_events(
     captions: Iterable[Caption], *, least: float = 0.4, pause: float = 5.0, most: int = 2
 ) -> list[SoundEvent]:
-    """The sounds of a timeline, in order of their beginning; speech and silence are none.
+    """Return the sound events of a timeline by start time, without speech and silence.
 
-    least: probability below which a tag is not believed. pause: s for which a sound may stop and still be
-    the same one. most: of one caption the most probable tags that count; they name different sources.
+    least: minimum probability of a tag. pause: maximum gap within one event, s. most: number of tags used of
+    one caption, the most probable ones of different sources.
     """
     going: dict[str, SoundEvent] = {}
     over: list[SoundEvent] = []
     for caption in captions:
-        for name, probability in _told(caption.tags, least)[:most]:
+        for name, probability in _distinct_sources(caption.tags, least)[:most]:
             event = SoundEvent(name, caption.start, caption.end, probability)
             last = going.get(name)
             if last is not None and event.start - last.end <= pause:
@@ -93,11 +93,11 @@ def sound_events(
     return sorted([*over, *going.values()], key=lambda event: (event.start, -event.probability))
 
 
-def _told(tags: Tags, least: float) -> list[tuple[str, float]]:
-    """Tags worth a cue, the most probable first, one of each source.
+def _distinct_sources(tags: Tags, least: float) -> list[tuple[str, float]]:
+    """Return tags that name events, the most probable first, one of each source.
 
-    Of "engine" and "car engine running", or "Animal" and "Dog", the latter is told; of "rain falling" and
-    "frying", which taggers confuse, the more probable one. "Inside, small room" is no sound.
+    Of "engine" and "car engine running", or "Animal" and "Dog", the more specific one is kept; of "rain
+    falling" and "frying", which taggers confuse, the more probable one. "Inside, small room" is no event.
     """
     named: dict[str, float] = {}
     for name, probability in sorted(tags, key=lambda tag: -tag[1]):
@@ -108,11 +108,11 @@ def _told(tags: Tags, least: float) -> list[tuple[str, float]]:
         named = {name: p for name, p in named.items() if FAMILIES.get(name) != GENERIC}
     words = [set(name.split()) for name in named]
     special = {name: p for name, p in named.items() if not any(set(name.split()) < other for other in words)}
-    told: list[tuple[str, float]] = []
+    distinct: list[tuple[str, float]] = []
     for name, p in special.items():
-        if not any(_same_source(name, other) for other, _ in told):
-            told.append((name, p))
-    return told
+        if not any(_same_source(name, other) for other, _ in distinct):
+            distinct.append((name, p))
+    return distinct
 
 
 def _same_source(a: str, b: str) -> bool:
@@ -122,7 +122,7 @@ def _same_source(a: str, b: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """ "Vehicle horn, car horn, honking", one class of AudioSet, is told by its first name."""
+    """Return the first name of a class: "vehicle horn" of "Vehicle horn, car horn, honking"."""
     return " ".join(name.split(",")[0].lower().split())
 
 

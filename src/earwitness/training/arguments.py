@@ -1,4 +1,4 @@
-"""What a stage's section asks of transformers' Trainer and of the optimiser."""
+"""Settings of transformers' Trainer and of the optimiser from a stage's section."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parameter_groups(task: nn.Module, stage: Stage) -> list[dict[str, Any]]:
 
 
 def training_arguments(stage: Stage, folder: Path, report_to: list[str]) -> TrainingArguments:
-    """What the stage asks of Trainer; `stage.trainer` has the last word."""
+    """Return the stage's TrainingArguments; `stage.trainer` overrides them."""
     gpu = torch.cuda.is_available()
     options: dict[str, Any] = {
         "output_dir": str(folder),

@@ -1,4 +1,4 @@
-"""What happens beside the steps: averaged weights, checkpoints that are whole, an end on request."""
+"""Trainer callbacks: weight averaging, complete checkpoints, stop on request; disk and worker failures."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from earwitness.atomic_write import atomic_path
 
 Tensors = dict[str, Tensor]
 
-LEAST_FREE = 16 * 2**20  # bytes; a writer that fails with less than this left failed for want of space
+LEAST_FREE = 16 * 2**20  # bytes; a write error with less than this free is taken for a full disk
 
 
 class WeightAverage(TrainerCallback):
     """Exponential moving average of the trained weights, batch-norm statistics included.
 
-    It is what is evaluated and handed on: on small data it generalises better than the last step.
-    weights: gives the live tensors by name.
+    The averaged weights are evaluated and saved: on small data they generalise better than the last step's.
+    weights: returns the live tensors by name.
     """
 
     FILE = "average.safetensors"
@@ -58,7 +58,7 @@ class WeightAverage(TrainerCallback):
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model's weights are the averaged ones."""
+        """Give the model the averaged weights for the duration of the context."""
         self._swap()
         try:
             yield
@@ -74,7 +74,7 @@ class WeightAverage(TrainerCallback):
 
 
 class Seal(TrainerCallback):
-    """Marks a checkpoint as wholly written; a run killed while writing one goes back to the one before."""
+    """Mark a checkpoint as complete; a run killed while writing one resumes from the checkpoint before."""
 
     FILE = "complete"
 
@@ -86,7 +86,7 @@ class Seal(TrainerCallback):
 
     @classmethod
     def last(cls, folder: Path, *, tidy: bool) -> Path | None:
-        """The newest whole checkpoint. tidy: those written in part are removed."""
+        """The newest complete checkpoint. tidy: remove incomplete ones."""
         for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
             if (found / cls.FILE).is_file():
                 return found
@@ -98,7 +98,7 @@ class Seal(TrainerCallback):
 class StopOnSignal(TrainerCallback):
     """SIGTERM, which schedulers send before a time limit: finish the step, write a checkpoint, end the run.
 
-    All processes stop after the same step, as soon as one was asked to.
+    All processes stop after the same step, as soon as one of them gets the signal.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class StopOnSignal(TrainerCallback):
 
     @staticmethod
     def spare(loader: DataLoader[Any]) -> DataLoader[Any]:
-        """Lets a loader's workers live through a SIGTERM to all: its batches are still needed."""
+        """Make a loader's workers ignore a SIGTERM to the process group: their batches are still needed."""
         before = loader.worker_init_fn
         Finalize(None, _end_children, exitpriority=0)
 
@@ -132,15 +132,15 @@ class StopOnSignal(TrainerCallback):
             self.asked = bool(asked)
         if self.asked:
             control.should_save = control.should_training_stop = True
-            control.should_evaluate = False  # there may not be the time
+            control.should_evaluate = False  # the time limit may be near
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
 
 
 def _end_children() -> None:
-    """As this process ends: Python would send them SIGTERM, which they live through, and wait for ever."""
-    if hasattr(signal, "SIGCHLD"):  # torch's handler would call their end an error
+    """Kill workers at exit: Python would send them SIGTERM, which they ignore, and wait for ever."""
+    if hasattr(signal, "SIGCHLD"):  # torch's handler would report their end as an error
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in multiprocessing.active_children():
         if process.daemon:
@@ -148,38 +148,38 @@ def _end_children() -> None:
 
 
 class Stopped(RuntimeError):
-    """The run was asked to stop and did, at a checkpoint."""
+    """The run was stopped by request, at a checkpoint."""
 
 
 class DiskFullError(RuntimeError):
-    """The run folder's disk has no room; the message says how much there is and what to do."""
+    """The run folder's disk is full; the message states the free space and the fix."""
 
 
 @contextmanager
 def disk_full_named(folder: Path) -> Iterator[None]:
-    """Turns what writers raise on a full disk, each something else, into one DiskFullError."""
+    """Raise DiskFullError in place of the various errors that writers raise on a full disk."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         free = shutil.disk_usage(folder).free
-        told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        if not told and free > LEAST_FREE:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if not full and free > LEAST_FREE:
             raise
         raise DiskFullError(
-            f"the disk of {folder} is full ({free / 2**20:.0f} MB left): make room and give the same command "
-            "again, which goes on from the last whole checkpoint"
+            f"the disk of {folder} is full ({free / 2**20:.0f} MB left): free some space and repeat the "
+            "command; it resumes from the last complete checkpoint"
         ) from error
 
 
 class WorkerLostError(RuntimeError):
-    """A process that loads data was killed; the message says what may have done it and what to do."""
+    """A data-loading worker was killed; the message states the likely cause and the fix."""
 
 
 @contextmanager
 def lost_worker_named() -> Iterator[None]:
-    """Turns what DataLoader raises into a WorkerLostError.
+    """Raise WorkerLostError in place of the errors that DataLoader raises.
 
-    No checkpoint is written then: the signal that tells of the loss comes in the midst of a step.
+    No checkpoint is written then: the loss is signalled in the middle of a step.
     """
     try:
         yield
@@ -187,31 +187,31 @@ def lost_worker_named() -> Iterator[None]:
         if not (str(error).startswith("DataLoader worker (pid") or _while_fetching(error)):
             raise
         raise WorkerLostError(
-            f"a process that loads data was lost ({str(error).rstrip('. ')}), as the system does when memory "
-            "runs out: give the same command again, which goes on from the last whole checkpoint; if it "
-            "happens again, set fewer stages.*.workers"
+            f"a data-loading worker was killed ({str(error).rstrip('. ')}), probably because memory ran out: "
+            "repeat the command, which resumes from the last complete checkpoint; if it happens again, set "
+            "fewer stages.*.workers"
         ) from error
 
 
 def _while_fetching(error: BaseException) -> bool:
-    """Whether a worker was lost in the middle of handing over a batch: then its connection breaks first."""
+    """Whether a worker died while it transferred a batch: its connection then breaks first."""
     if not isinstance(error, ConnectionError | EOFError):
         return False
     return any("/multiprocessing/" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Raises DiskFullError if the disk of `folder` has less than `needed` bytes left."""
+    """Raise DiskFullError if the disk of `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFullError(
             f"the checkpoints of {folder} need about {needed / 2**30:.1f} GB, its disk has "
-            f"{free / 2**30:.1f} GB left: make room, or name another folder with --out"
+            f"{free / 2**30:.1f} GB left: free some space or set another folder with --out"
         )
 
 
 def whole(tensors: Tensors) -> Tensors:
-    """Those that are spread over processes (FSDP) put together, which all processes must ask for at once."""
+    """Gather tensors sharded over processes (FSDP). All processes must call this together."""
     return {k: v.full_tensor() if hasattr(v, "full_tensor") else v for k, v in tensors.items()}
 
 

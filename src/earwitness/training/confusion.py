@@ -10,11 +10,11 @@ from earwitness.embeds import Embeds
 def confused(h_a: Embeds, most: float) -> Embeds:
     """Each clip moved away from one clip of the batch and towards another. Ours.
 
-    An encoder is surer of recordings that it learnt from than of new ones, and a language model that reads
-    it in training learns to take its word. So the mean of one other clip is taken from all tokens of a clip
-    and that of another added, both times s / sqrt(2), s drawn from 0 to `most`: with s = 1 the shift has the
-    spread that the means of clips have. Errors so made lie where clips differ, as those of the encoder do;
-    noise alike in all directions is passed over by what reads it.
+    An encoder is more certain of training recordings than of new ones, and a language model that reads it
+    in training learns to take its word. So the mean of one other clip is taken from all tokens of a clip and
+    that of another added, both times s / sqrt(2), s drawn from 0 to `most`: with s = 1 the shift has the
+    spread that the means of clips have. Such errors have the directions in which clips differ, as the
+    encoder's errors do; isotropic noise averages out.
     """
     means = h_a.mean()  # [B, D]
     clips, device = len(means), means.device

@@ -1,9 +1,9 @@
-"""Distillation: the encoder learns what a teacher says of mixtures that nobody labelled.
+"""Distillation of an encoder from a tagger, on mixtures that have no labels.
 
-Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent": teacher and student
-hear the very same sound, as varied as can be, for long. A student of the teacher's form is first trained
-block by block, each on the teacher's own input of that block (`local`), which no error of the blocks before
-disturbs; then from end to end.
+After Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent": teacher and
+student take the same input, with strong augmentation, for many steps. A student of the teacher's architecture
+is first trained block by block, each on the teacher's input of that block (`local`), so that errors of
+earlier blocks do not propagate; then end to end.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ KINDS = ("labelled", "unlabelled", "mixture")  # of validation clips, by their n
 
 
 def build_teacher(model: AudioCaptioningModel, stage: Stage) -> Any:
-    """The encoder that `stage.teacher` names: that of a checkpoint folder, published weights, or a section.
+    """Build the encoder that `stage.teacher` names: of a checkpoint folder, published weights, or a section.
 
-    Raises ConfigError if it cannot be loaded or hears another sample rate than the student.
+    Raises ConfigError if it cannot be loaded or its sample rate differs from the student's.
     """
     section = stage.teacher
     if isinstance(section, str) and (Path(section) / CONFIG).is_file():
@@ -45,21 +45,21 @@ def build_teacher(model: AudioCaptioningModel, stage: Stage) -> Any:
         teacher = build_encoder(model.config.model_copy(update={"encoder": section}))
     if teacher.sample_rate != model.encoder.sample_rate:
         raise ConfigError(
-            f"stage {stage.name}: teacher hears {teacher.sample_rate} Hz, the encoder "
+            f"stage {stage.name}: the teacher's sample rate is {teacher.sample_rate} Hz, the encoder's "
             f"{model.encoder.sample_rate}; set the same sample_rate"
         )
     return teacher.eval()
 
 
 def clip_logits(encoder: Any, h_a: Embeds) -> Tensor:
-    """Tag logits [B, tags] of what an encoder with tags made of clips."""
+    """Return the tag logits [B, tags] of clips from the encoder's tokens."""
     if hasattr(encoder, "clip_tag_logits"):
         return encoder.clip_tag_logits(h_a)
     return encoder.tag_probabilities(h_a).float().logit(eps=LEAST_PROBABILITY)
 
 
 def same_form(student: Any, teacher: Any) -> bool:
-    """Whether every layer of the student gives as many channels as the teacher's layer of that number."""
+    """Whether student and teacher are MobileNets whose layers have equal output shapes."""
     if not (isinstance(student, MobileNetEncoder) and isinstance(teacher, MobileNetEncoder)):
         return False
     probe = torch.zeros(1, 1, 32, 32)
@@ -68,15 +68,15 @@ def same_form(student: Any, teacher: Any) -> bool:
 
 
 class DistillationTask(Task):
-    """The encoder's tags and features on what a teacher's are, clip by clip.
+    """Fit the encoder's tags and features to a teacher's.
 
-    teacher: an encoder with tags; it stays as it is. weights: of the parts of the loss. Tags meet by their
-    names. Features and maps are compared where both have as many channels. A teacher of the encoder's form
-    hears through the encoder's front end.
+    teacher: an encoder with tags, which is frozen. weights: of the terms of the loss. Tags are matched by
+    name. Features and maps are compared where both have the same number of channels. A teacher of the
+    encoder's architecture takes its input from the encoder's front end.
     """
 
-    ours: Tensor  # [shared tags], their places among the encoder's
-    theirs: Tensor  # and among the teacher's
+    ours: Tensor  # [shared tags], indices into the encoder's tags
+    theirs: Tensor  # [shared tags], indices into the teacher's tags
 
     def __init__(self, model: AudioCaptioningModel, weights: Imitation, teacher: Any) -> None:
         super().__init__(model)
@@ -103,7 +103,7 @@ class DistillationTask(Task):
         return self.total(losses, self.weights.model_dump(include=set(losses)))
 
     def by_answers(self, sound: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of a student of any form."""
+        """Losses of a student of any architecture."""
         with torch.no_grad():
             h_t = self.teacher(**sound)
             wanted = clip_logits(self.teacher, h_t)
@@ -114,8 +114,8 @@ class DistillationTask(Task):
         return losses
 
     def by_layers(self, sound: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of a student of the teacher's form; with `local` each layer on the teacher's input."""
-        x, mask = self.teacher.network_input(*self.encoder.hear(**sound))
+        """Losses of a student of the teacher's architecture; `local`: layers take the teacher's input."""
+        x, mask = self.teacher.network_input(*self.encoder.compute_log_mel(**sound))
         with torch.no_grad():
             targets = self.teacher.network.maps(x, mask)
             features = pooled(*targets[-1])
@@ -128,12 +128,12 @@ class DistillationTask(Task):
             # a residual block is compared by what it adds
             errors.append(channel_error(own[0], target[0], target[0] - before[0] if added else None))
             before = target
-        heard = features if self.weights.local else pooled(*own)
-        losses = self.of_logits(wanted, self.encoder.network.classifier(heard))
+        student_features = features if self.weights.local else pooled(*own)
+        losses = self.of_logits(wanted, self.encoder.network.classifier(student_features))
         maps = torch.stack(errors)
         losses["maps"] = maps.sum() if self.weights.local else maps.mean()
         if not self.weights.local:
-            losses["features"] = channel_error(heard, features)
+            losses["features"] = channel_error(student_features, features)
         return losses
 
     def of_logits(self, wanted: Tensor, given: Tensor) -> dict[str, Tensor]:
@@ -144,9 +144,9 @@ class DistillationTask(Task):
     @torch.no_grad()
     def agreement(self, sound: dict[str, Tensor], kind: Tensor | None) -> dict[str, Tensor]:
         """Sums over the clips of each kind, which `finish` divides by their number."""
-        heard = self.encoder.hear(**sound)
-        h_a: Embeds = self.encoder.encode_log_mel(*heard)
-        h_t = self.teacher.encode_log_mel(*heard) if self.alike else self.teacher(**sound)
+        log_mel, frames = self.encoder.compute_log_mel(**sound)
+        h_a: Embeds = self.encoder.encode_log_mel(log_mel, frames)
+        h_t = self.teacher.encode_log_mel(log_mel, frames) if self.alike else self.teacher(**sound)
         wanted = clip_logits(self.teacher, h_t)[:, self.theirs]
         given = clip_logits(self.encoder, h_a)[:, self.ours]
         kl, same = tag_kl(wanted, given), (wanted.argmax(1) == given.argmax(1)).float()

@@ -20,7 +20,8 @@ def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> 
     A task may have `finish`, which makes the metrics from these means.
 
     batches: this process's part, a loader; the means are over those of all processes. One with fewer batches
-    than others looks at `spare` instead: where the model is in parts (FSDP), all must work for one to go on.
+    than others uses `spare` instead: where the model is in parts (FSDP), all must work for one to
+    continue.
     """
     was_training = task.training
     fewer = max(gathered(len(batches))) - len(batches)

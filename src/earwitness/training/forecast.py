@@ -31,7 +31,7 @@ from earwitness.training.trainer import prepared_task
 
 
 def forecast(preset: Preset, out: Path, *, dry_run: bool = False) -> Iterator[str]:
-    """Looks at recipe, data and weights, and says line by line what the run will take.
+    """Check recipe, data and weights, and yield lines on the run's requirements.
 
     dry_run: builds the model and times three steps of every stage as well. Raises ConfigError for all that
     is wrong, before anything is built.

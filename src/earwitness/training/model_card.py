@@ -21,13 +21,13 @@ from earwitness.training.inputs.scene_data import SceneSource
 from earwitness.training.inputs.stage_data import ClipSource
 
 LICENCE = re.compile(r"---\n(?:(?!---).*\n)*?license: *(.+)\n")  # in the front matter of a card
-LIMITS = """Captions are lower-case sentences about what is heard; they do not transcribe speech. The score is
+LIMITS = """Captions are lower-case sentences about sound events; they do not transcribe speech. The score is
 the model's own probability per token; it is lower where the model is unsure, and it is not a promise."""
 COMPOSED = "Recordings of held-out groups, composed after held-out captions."
-BLENDED = """Of a stage with `blend` these are the figures of its end; its weights lie between that and its
-beginning."""
+BLENDED = """For a stage with `blend` these are the figures of its end; its weights are between those and its
+initial ones."""
 COMPOSED_LIMITS = """
-The recordings it learnt from are few: rare sounds are named by their nearest common kin."""
+Its training recordings are few: rare sounds are named as similar common ones."""
 
 
 def model_card(

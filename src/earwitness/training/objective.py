@@ -1,4 +1,4 @@
-"""From what the model computed to named, weighted losses: the one place where losses meet the model."""
+"""Training objectives: named, weighted losses of the model's outputs, one task for each kind of stage."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from earwitness.training.transport import transport_loss
 
 
 def captioning_losses(trace: Trace, ids: Tensor, mask: Tensor, weights: Losses) -> dict[str, Tensor]:
-    """The losses of caption and alignment that have a weight (LAMB Eq. 6-9, 13-14). ids, mask: [B, L].
+    """Compute the caption and alignment losses with a weight (LAMB Eq. 6-9, 13-14). ids, mask: [B, L].
 
-    Of a batch that is spread over processes, the mean over them is the loss of the whole batch.
+    With data-parallel processes, the mean over processes is the loss of the whole batch.
     """
     out: dict[str, Tensor] = {}
     tokens = share(mask.sum())
@@ -64,10 +64,10 @@ TAG_DETAIL = 0.1  # weight of the cross-entropies of single tags beside that of 
 
 
 def scene_tagging_loss(encoder: Any, h_a: Embeds, targets: Tensor) -> Tensor:
-    """What sounds in a scene, told three ways. targets: [B, N, tags], when each recording sounds.
+    """Tagging loss of a scene: the sum of three cross-entropies. targets: [B, N, tags], 1 where a tag sounds.
 
-    The softmax cross-entropy of the clip's tags makes them compete, which teaches rare ones several times
-    faster than the binary ones alone; these, of the clip and of every token, make probabilities of them.
+    The softmax cross-entropy of the clip's tags makes tags compete, which trains rare tags several times
+    faster than binary cross-entropies alone; the binary ones, of the clip and of every token, calibrate them.
     """
     present = targets.amax(1)  # [B, tags]
     clip, tokens = encoder.clip_tag_logits(h_a), encoder.tag_logits(h_a)
@@ -75,25 +75,25 @@ def scene_tagging_loss(encoder: Any, h_a: Embeds, targets: Tensor) -> Tensor:
     ranking = -(wanted * clip.log_softmax(1)).sum(1).mean()
     each = F.binary_cross_entropy_with_logits(clip, present, reduction="none").sum(1).mean()
     per_token = F.binary_cross_entropy_with_logits(tokens, targets, reduction="none").sum(-1)  # [B, N]
-    heard = h_a.mask.to(per_token.dtype)
-    every = (per_token * heard).sum() / heard.sum().clamp(min=1)
+    real = h_a.mask.to(per_token.dtype)
+    every = (per_token * real).sum() / real.sum().clamp(min=1)
     return ranking + TAG_DETAIL * (each + every)
 
 
 class Task(nn.Module):
-    """What a stage trains: a batch in, {"loss", and each named loss} out."""
+    """The module that a stage trains: maps a batch to {"loss", and each named loss}."""
 
     accepts_loss_kwargs = False
 
     def __init__(self, model: AudioCaptioningModel) -> None:
-        """Whatever stages before froze, the towers of the model are trained as its config says."""
+        """Set the model's towers to train as its config says, whatever earlier stages froze."""
         super().__init__()
         restore_tuning(model)
-        frozen = towers(model.config)["language_model"].tune == "freeze"  # the encoders see to themselves
+        frozen = towers(model.config)["language_model"].tune == "freeze"  # encoders freeze their own parts
         self._frozen: tuple[nn.Module, ...] = (model.language_model,) if frozen else ()
 
     def freeze(self, *parts: nn.Module) -> None:
-        """Frozen means frozen: no gradient, and eval mode, so that batch norms keep their statistics too."""
+        """Freeze parts: no gradient, and eval mode, so that batch norms keep their statistics too."""
         self._frozen += parts
         for part in parts:
             part.requires_grad_(False)
@@ -112,7 +112,7 @@ class Task(nn.Module):
 
 
 class TaggingTask(Task):
-    """The encoder's tags on composed scenes."""
+    """Train the encoder's tags on composed scenes."""
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
         super().__init__(model)
@@ -129,7 +129,7 @@ class TaggingTask(Task):
 
 
 class LanguageTask(Task):
-    """The language model on caption text alone; the prefix is its own start-of-sentence embedding."""
+    """Train the language model on caption text alone, after its start-of-sentence embedding."""
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses):
         super().__init__(model)
@@ -144,7 +144,7 @@ class LanguageTask(Task):
 
 
 class LabelsTask(Task):
-    """The language model on captions of known labels, without audio: its prefix is the tags alone."""
+    """Train the language model on captions of known labels, without audio: the prefix holds tags alone."""
 
     def __init__(
         self, model: AudioCaptioningModel, weights: Losses, reward: RetrievalReward | None = None
@@ -169,7 +169,7 @@ class LabelsTask(Task):
 
 
 class WholeTask(Task):
-    """Of a task that needs the model from waveform to words. confusion: of h_a in training (`confused`)."""
+    """Base of tasks that need the whole model. confusion: noise scale of h_a in training (`confused`)."""
 
     def __init__(self, model: AudioCaptioningModel, weights: Losses, *, confusion: float = 0.0) -> None:
         super().__init__(model)
@@ -184,9 +184,9 @@ class WholeTask(Task):
 
 
 class AlignmentTask(WholeTask):
-    """The joint space in which beams are chosen, by InfoNCE; all that it looks at stays as it is.
+    """Train the joint space in which beams are chosen, by InfoNCE; the rest of the model is frozen.
 
-    teacher: texts -> unit vectors [N, D] with D that of the space, which captions' vectors come to meet.
+    teacher: texts -> unit vectors [N, D], D that of the space; targets for the vectors of captions.
     """
 
     def __init__(
@@ -206,19 +206,19 @@ class AlignmentTask(WholeTask):
         with torch.no_grad():
             h_a = self.disturb(self.model.listen(sound))
             z_t = self.model.language_model.caption_embeddings(ids, mask, h_a)
-        heard, said = space.hear(h_a), space.read(z_t)  # [B, D]
-        pairs = gather_batch(heard), gather_batch(said)
+        audio, text = space.embed_audio(h_a), space.embed_text(z_t)  # [B, D]
+        pairs = gather_batch(audio), gather_batch(text)
         losses = {"info_nce": info_nce(*pairs, self.weights.temperature)}
         if self.teacher:
             taught = torch.from_numpy(
                 self.teacher([self.model.language_model.decode(i) for i in ids.tolist()])
             )
-            losses["sentence"] = (1 - F.cosine_similarity(said, taught.to(said))).mean()
+            losses["sentence"] = (1 - F.cosine_similarity(text, taught.to(text))).mean()
         return self.total(losses, {"info_nce": 1.0, "sentence": self.weights.sentence})
 
 
 class CaptioningTask(WholeTask):
-    """Everything: captions, guided captions, alignment, distillation, and tags where the batch knows them.
+    """Train on captions, guided captions, alignment, distillation, and tags where the batch has them.
 
     A batch may hold `video` (see `AudioCaptioningModel.watch`) and `captions`, those retrieved for each clip.
     """
@@ -233,7 +233,7 @@ class CaptioningTask(WholeTask):
     ) -> None:
         super().__init__(model, weights, confusion=confusion)
         self.reward = reward
-        if isinstance(model.space, nn.Module):  # no loss here reaches it
+        if isinstance(model.space, nn.Module):  # no loss of this task depends on it
             self.freeze(model.space)
         self.released = model.config.fidelity == "released"
 

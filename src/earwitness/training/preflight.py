@@ -1,4 +1,4 @@
-"""All that can be known to be wrong with recipe and data before a model is built, each with its mend."""
+"""Checks of a recipe and its data before a model is built; each fault is reported with its fix."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OWN_KEYS = {  # of TrainingArguments, which a stage has under another name
 
 
 def look(preset: Preset, out: Path, processes: int = 1) -> dict[str, Any]:
-    """Looks at everything; returns the opened data of the stages by name. Raises ConfigError."""
+    """Check everything; return the opened data of the stages by name. Raises ConfigError."""
     _check_trainer_keys(preset)
     available = get_available_reporting_integrations()
     if missing := [name for name in preset.report_to if name not in available]:
@@ -135,7 +135,7 @@ def _check_trainer_keys(preset: Preset) -> None:
                 )
         if stage.average and stage.trainer.keys() & {"fsdp", "deepspeed"}:
             raise ConfigError(
-                f"stages.{number}.average: must be 0 with fsdp and deepspeed, which deal weights out"
+                f"stages.{number}.average: must be 0 with fsdp and deepspeed, which shard weights"
             )
         if "deepspeed" in stage.trainer:
             _check_deepspeed(f"stages.{number}.trainer.deepspeed", stage.trainer["deepspeed"])
@@ -155,8 +155,8 @@ def _check_deepspeed(place: str, config: Any) -> None:
     zero = config.get("zero_optimization") if isinstance(config, dict) else None
     if isinstance(zero, dict) and zero.get("stage") == 3:
         raise ConfigError(
-            f"{place}: zero_optimization.stage 3 deals weights out, which cannot be saved then: set stage 2 "
-            "(examples/cluster/deepspeed_zero2.json), or deal them out with trainer.fsdp"
+            f"{place}: zero_optimization.stage 3 shards weights, which cannot be saved then: set stage 2 "
+            "(examples/cluster/deepspeed_zero2.json), or shard them with trainer.fsdp"
         )
 
 

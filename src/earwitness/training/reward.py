@@ -19,7 +19,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 class RetrievalReward:
     """Log-probability by which a caption chooses its own reference among those of the batch, in nats.
 
-    "a man speaks" fits half of all clips: it earns less than what tells this clip from the others. Closeness
+    "a man speaks" fits half of all clips: it earns less than a caption specific to this clip. Closeness
     is the cosine of a sentence encoder's vectors, divided by the temperature. embed: N texts -> unit vectors
     [N, D]. samples: captions to draw for each clip. device: where rewards are wanted.
     """

@@ -29,7 +29,7 @@ from earwitness.training.run_folder import begin
 from earwitness.training.stage_trainer import BEST
 from earwitness.training.trainer import train_stage
 
-PATIENCE = timedelta(hours=2)  # that processes wait for the first one, which looks at all clips
+PATIENCE = timedelta(hours=2)  # that processes wait for the first one, which checks all clips
 
 
 def train(preset: Preset, out: Path) -> AudioCaptioningModel:
@@ -37,7 +37,7 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
 
     Under torchrun every process calls this; the folder must be one that all of them see. Raises ConfigError
     for all that is wrong with recipe or data, CheckpointError for weights that do not fit, Stopped if the run
-    was asked to end, DiskFullError, WorkerLostError.
+    was stopped by a signal, DiskFullError, WorkerLostError.
     """
     processes = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def train(preset: Preset, out: Path) -> AudioCaptioningModel:
                 tidy(folder)
             processes.wait_for_everyone()
             if any(hasattr(tensor, "placements") for tensor in model.parameters()):
-                model = build_model(config, tokenizer)  # the other one is in parts, for good
+                model = build_model(config, tokenizer)  # the other one stays sharded
         fill(model, load_file(folder / STAGE_WEIGHTS), folder)
         reached[stage.name] = json.loads(done.read_text(encoding="utf-8"))
     if processes.is_main_process:

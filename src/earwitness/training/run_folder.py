@@ -27,9 +27,9 @@ FREE = {"workers", "trainer"}  # of a stage: what may change in the middle of a 
 
 
 def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
-    """Writes recipe, environment and fingerprints; a run that is resumed must be the one that was begun.
+    """Write recipe, environment and fingerprints; a resumed run must have those it was started with.
 
-    A folder in which no stage was begun, as after a start that failed, is free. Raises ConfigError naming
+    A folder without a started stage, as after a failed start, is free. Raises ConfigError naming
     each
     value that differs from before.
     """
@@ -45,9 +45,7 @@ def begin(out: Path, preset: Preset, files: list[str], processes: int) -> None:
         said = json.loads((out / DATA).read_text("utf-8"))
         faults += [f"{path} has changed" for path, mark in found.items() if said.get(path, mark) != mark]
         if faults:
-            raise ConfigError(
-                f"{out} was begun as another run; name another --out, or take back:\n  " + "\n  ".join(faults)
-            )
+            raise ConfigError(f"{out} has another run; set another --out, or undo:\n  " + "\n  ".join(faults))
     known.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     (out / DATA).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     starts = json.loads((out / ENVIRONMENT).read_text("utf-8")) if (out / ENVIRONMENT).is_file() else []
@@ -81,7 +79,7 @@ def environment() -> dict[str, Any]:
 def git_version(folder: Path) -> str | None:
     """Commit of the working tree that holds the folder ("-dirty": it has changes since), None outside one."""
     try:
-        told = subprocess.run(
+        commit = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             cwd=folder,
             capture_output=True,
@@ -90,7 +88,7 @@ def git_version(folder: Path) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told.stdout.strip() or None
+    return commit.stdout.strip() or None
 
 
 def fingerprint(place: str) -> str:

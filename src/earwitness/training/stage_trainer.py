@@ -1,4 +1,4 @@
-"""transformers' Trainer with what a captioner's stage asks of it beside a loss.
+"""transformers' Trainer with the additions of a captioner's stage.
 
 Every named loss is logged, the best weights are kept, checkpoints hold trained tensors alone, and all
 processes share the validation.
@@ -94,7 +94,7 @@ class StageTrainer(Trainer):
         return super()._get_train_sampler(train_dataset)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        if isinstance(self.train_dataset, ClipStream):  # which is dealt out to processes already
+        if isinstance(self.train_dataset, ClipStream):  # which is split over processes already
             stage, collate = self.stage, self.data_collator
             loader = stream_loader(self.train_dataset, stage.batch_size, stage.workers, collate)
         else:
@@ -149,7 +149,7 @@ class StageTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Means over the validation items, sample captions, and the tags' mAP, with the averaged weights.
 
-        Trainer asks for the last step more than once.
+        Trainer evaluates the last step more than once.
         """
         if self._evaluated is None or self._evaluated[0] != self.state.global_step:
             with self.average.in_place() if self.average else nullcontext():

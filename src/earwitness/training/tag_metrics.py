@@ -1,4 +1,4 @@
-"""How well tags are told: mean average precision over classes."""
+"""Tagging accuracy: mean average precision over classes."""
 
 from __future__ import annotations
 

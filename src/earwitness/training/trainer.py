@@ -1,4 +1,4 @@
-"""Trains the stages of a preset with transformers' Trainer; a run that was stopped goes on where it was.
+"""Train the stages of a preset with transformers' Trainer; an interrupted run resumes.
 
 The run folder holds one folder a stage (Trainer checkpoints, metrics.jsonl, the best weights) and the
 finished model in `model/`. Checkpoints hold trained tensors alone: frozen towers stay at their source. Under
@@ -47,7 +47,7 @@ from earwitness.training.reward import RetrievalReward
 from earwitness.training.stage_trainer import BEST, METRICS, StageTrainer
 from earwitness.weights.tuning import hold_borrowed
 
-ON_GPUS = "weights are dealt out to several GPUs alone: start it there with torchrun, or leave it out"
+ON_GPUS = "weights are sharded over several GPUs only: start it there with torchrun, or remove it"
 
 
 def train_stage(
@@ -64,7 +64,7 @@ def train_stage(
 
     evaluate_start: whether the weights it begins with are evaluated first, and kept where none become better.
     later: clips of the stages that follow, for the time that is left.
-    Raises Stopped if the process was asked to end; DiskFullError; WorkerLostError.
+    Raises Stopped if the process got SIGTERM; DiskFullError; WorkerLostError.
     """
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def train_stage(
     if isinstance(data.train, ClipStream):
         keep_place = KeepPlace(data.train, stage.workers)
         args.max_steps = data.train.steps(stage.batch_size * stage.accumulate * args.world_size)
-        args.ignore_data_skip = True  # it begins where it is told to
+        args.ignore_data_skip = True  # the stream itself starts at the resumed position
     trainer = StageTrainer(
         args=args,
         train_dataset=data.train,
@@ -105,7 +105,7 @@ def train_stage(
                 callback.resume(last)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         if stop.asked:
-            raise Stopped(f"stopped as asked after step {trainer.state.global_step} of stage {stage.name}")
+            raise Stopped(f"stopped by request after step {trainer.state.global_step} of stage {stage.name}")
         trainer.evaluate()
     return _best_reached(trainer, model)
 
@@ -149,7 +149,7 @@ def prepared_task(model: AudioCaptioningModel, stage: Stage, *, bf16: bool, devi
 
 
 def _arguments(train: Any, stage: Stage, folder: Path, report_to: list[str]) -> TrainingArguments:
-    """What the stage asks of Trainer. A set smaller than a step is one short step for one process.
+    """Return the stage's arguments of Trainer. A set smaller than a step is one short step for one process.
 
     Raises ConfigError where several processes would each get a part of it.
     """
@@ -175,16 +175,16 @@ def _replace_display(trainer: StageTrainer, stage: Stage, later: int) -> None:
 
 
 def _check_sharding(task: nn.Module, stage: Stage, processes: int) -> None:
-    """FSDP2 deals out rows of weights. Raises ConfigError where it cannot."""
+    """Raise ConfigError for weights that FSDP2, which shards rows, cannot shard."""
     where = f"stage {stage.name}: trainer.fsdp"
     if processes == 1:
         raise ConfigError(f"{where}: {ON_GPUS}")
     if numbers := [name for name, parameter in task.named_parameters() if parameter.ndim == 0]:
-        raise ConfigError(f"{where}: a single number cannot be dealt out: {', '.join(numbers)}; leave it out")
+        raise ConfigError(f"{where}: scalars cannot be sharded: {', '.join(numbers)}; remove them")
 
 
 def _last_checkpoint(trainer: StageTrainer, folder: Path) -> Path | None:
-    """The checkpoint to go on from; what was logged after it is forgotten, for it will be logged again."""
+    """Return the checkpoint to resume from; drop log entries after it, which will be written again."""
     with trainer.args.main_process_first():
         last = Seal.last(folder, tidy=trainer.is_world_process_zero())
         log = folder / METRICS

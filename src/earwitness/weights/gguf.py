@@ -107,7 +107,7 @@ def _convert(file: Path, folder: Path) -> None:
         model.load_state_dict(read.state_dict())  # of a plain model, which can be saved
         model.save_pretrained(part)
         AutoTokenizer.from_pretrained(file.parent, **options).save_pretrained(part)
-        if not folder.is_dir():  # another process may have been quicker
+        if not folder.is_dir():  # another process may have been faster
             part.rename(folder)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ConfigError(f"language_model.source: {file} cannot be read as GGUF: {error}") from error
@@ -116,7 +116,7 @@ def _convert(file: Path, folder: Path) -> None:
 
 
 def _dense() -> dict[str, Any]:
-    """What asks newer releases of transformers to unpack all weights, as older ones do without a word."""
+    """The arguments that make newer releases of transformers unpack all weights, as older ones do."""
     import transformers
 
     kind = getattr(transformers, "GgufConfig", None)

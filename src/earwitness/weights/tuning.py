@@ -15,7 +15,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def prepare(tower: Any, section: Tower) -> Any:
-    """Inject LoRA where the section asks for it, set which parameters are trained, and return the tower.
+    """Inject LoRA where the section sets it, set which parameters are trained, and return the tower.
 
     Raises ConfigError for a named projection that is not there.
     """
@@ -38,7 +38,7 @@ def prepare(tower: Any, section: Tower) -> Any:
 def check_targets(tower: nn.Module, targets: list[str]) -> None:
     """Raises ConfigError naming targets that are no linear projection of the tower, and those there are.
 
-    PEFT passes over a target that is not there as long as another one is.
+    PEFT skips a missing target as long as another one exists.
     """
     linear = ("Linear", "Conv1D")  # GPT-2's; quantized ones are called Linear4bit and Linear8bitLt
     names = [name for name, module in tower.named_modules() if type(module).__name__.startswith(linear)]

@@ -110,7 +110,7 @@ def test_rows_that_repeat(write):
     [
         ("x,a dog\ny,rain\n", "no column with an id; it has x, a_dog; .*is there a header"),
         ("id,caption\nx,a dog\n,rain\n", "line 3: no value in the column id"),
-        ("id,caption,caption\nx,a,b\n", "the column 'caption' stands twice"),
+        ("id,caption,caption\nx,a,b\n", "duplicate column 'caption'"),
         ("id,caption\nx,a dog\ny\n", "line 3: no caption in caption"),
         ('id,caption\nx,"a dog\ny,rain\n', "line 3: unexpected end of data; write a quote"),
         ('id,caption\nx,"a dog" barks\n', "line 2: .* write a quote inside a caption twice"),

@@ -221,7 +221,7 @@ def test_rows_that_cannot_be_used_are_named_before_a_model_is_built(
     rows = runs.read_rows(sets[0])
     (sets[0].parent / "noise.flac").write_bytes(b"not a sound")
     runs.write_rows(sets[0], [rows[0], rows[1] | change, *rows[2:]])
-    with pytest.raises(ConfigError, match=f"(?s){said}.*Remove these rows or mend them"):
+    with pytest.raises(ConfigError, match=f"(?s){said}.*Remove or correct these rows"):
         run_module.train(Preset.model_validate(clip_recipe()), tmp_path / "out")
 
 
@@ -293,7 +293,7 @@ WATCHED = {"vision": {"kind": "cached", "dim": 32}, "fusion": {"kind": "ot_atten
 UNSEEN: dict[str, tuple[Any, str]] = {  # the video of row 1 -> what is said
     "none": (None, "losses.ot_alignment needs pictures, but no row has a `video` in .*manifest.jsonl"),
     "gone": ("gone.mp4", "row 1: clip0: there is no file .*gone.mp4"),
-    "sound alone": ("0.flac", "row 1: clip0: .*0.flac holds no moving pictures"),
+    "sound alone": ("0.flac", "row 1: clip0: .*0.flac has no video"),
     "no array": ("noise.npy", "row 1: clip0: .*noise.npy is no array of NumPy"),
     "no features": ("flat.npy", r"row 1: clip0: .*flat.npy must hold .* \[N, D\], not \[3\]"),
 }

@@ -70,7 +70,7 @@ def test_a_reader_goes_on_from_the_place_of_any_example(shards):
 def test_what_must_not_be_trained_on_is_passed_over_or_named(shards):
     clips = stream([str(shards)], excluded=frozenset({"clip3", "clip4"}))
     assert {"clip3", "clip4"}.isdisjoint(e.id for e in take(clips, 44))
-    with pytest.raises(ConfigError, match=r"clips-00000\d.tar/.*: clip5 is validated on too"):
+    with pytest.raises(ConfigError, match=r"clips-00000\d.tar/.*: clip5 is also in the validation set"):
         take(stream([str(shards)], foreign=frozenset({"clip5"})), 24)
 
 
@@ -89,7 +89,7 @@ def test_a_killed_run_over_shards_goes_on_exactly(clip_recipe, runs, tmp_path, s
     assert first == pytest.approx(second, abs=1e-6) and len(first) == 18
     data["stages"][0]["workers"] = 3
     (killed / "0-train" / "done.json").unlink()
-    with pytest.raises(ConfigError, match="workers: shards were read by 2 a process before, now 3"):
+    with pytest.raises(ConfigError, match="workers: the run had 2 a process, now 3"):
         train(Preset.model_validate(data), killed)
 
 

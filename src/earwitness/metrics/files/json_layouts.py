@@ -112,13 +112,13 @@ def _checked(path: Path, rows: Iterable[Any]) -> Rows:
 
 
 def _parsed(text: str) -> Any:
-    """JSON in which no name stands twice: of two captions of one id the first would be lost."""
+    """Parse JSON without duplicate names: of two captions of one id the first would be lost."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         row = dict(pairs)
         if len(row) < len(pairs):
             double = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-            raise ValueError(f"the name {double!r} stands twice in one object")
+            raise ValueError(f"duplicate name {double!r} in one object")
         return row
 
     return json.loads(text, object_pairs_hook=unique)

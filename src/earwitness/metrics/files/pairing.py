@@ -126,7 +126,7 @@ def _left_out(
 
 
 def _label(own: CaptionFile, match: Match, key: str) -> str:
-    """The id as the candidates have it, with the start where that tells clips apart."""
+    """Return the id as the candidates have it, with the start time where clips share an id."""
     row = match.own[key][0]
     name = own.ids[match.columns[0]][row] if match.columns[0] in own.ids else key
     return f"{name}@{own.starts[row]}" if match.by_start and own.starts else name

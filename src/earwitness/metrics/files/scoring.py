@@ -36,7 +36,7 @@ def score_files(
         candidates, references: CSV, TSV, JSON, JSONL or Parquet files, or the same file twice.
         metrics, options: as for `score`.
         audio: a folder with a sound file for each id, for the metrics that need the sounds.
-        partial: score the clips that have both, and say so in the signature.
+        partial: score the clips that have both, and record it in the signature.
         id_column, caption_column, reference_columns: the columns, where their names are not usual ones.
 
     Raises:

@@ -34,7 +34,7 @@ def read_table(path: Path, named: Sequence[str] = ()) -> Table:
     named: columns that the user named; a delimiter that finds them in the header is the right one.
 
     Raises:
-        ValueError: another format, a broken file, a column that stands twice.
+        ValueError: another format, a broken file, a duplicate column.
         OSError: the file cannot be read.
     """
     if path.is_dir():
@@ -49,7 +49,7 @@ def read_table(path: Path, named: Sequence[str] = ()) -> Table:
     plain = [{plain_name(name): value for name, value in row.items()} for row in rows]
     for number, (row, short) in enumerate(zip(rows, plain, strict=True), 1):
         if len(short) < len(row):
-            raise ValueError(f"{path}, row {number}: {_double([plain_name(n) for n in row])} stands twice")
+            raise ValueError(f"{path}, row {number}: duplicate column {_double(list(map(plain_name, row)))}")
     columns = list(dict.fromkeys(name for row in plain for name in row))
     return Table(path, columns, list(plain), [f"row {number}" for number in range(1, len(plain) + 1)])
 
@@ -72,7 +72,7 @@ def _csv_table(path: Path, text: str, named: Sequence[str]) -> Table:
     header = [plain_name(name) for name in records[0][1]] if records else []
     used = [name for name in header if name]
     if len(set(used)) < len(used):
-        raise ValueError(f"{path}: the column {_double(used)} stands twice in the header; rename one")
+        raise ValueError(f"{path}: duplicate column {_double(used)} in the header; rename one")
     rows: list[Mapping[str, Any]] = []
     for number, record in records[1:]:
         if len(record) > len(header):

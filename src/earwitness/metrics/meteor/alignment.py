@@ -112,7 +112,7 @@ def _take(paths: list[_Path], match: Match) -> list[_Path]:
 
 
 def _branches(paths: list[_Path], start: int, starting: Sequence[Match]) -> list[_Path]:
-    """All ways to go on at a word: for each path every free match in turn, then leaving the word out."""
+    """All continuations at a word: for each path every free match in turn, then no match."""
     grown: list[_Path] = []
     ready = [
         (

@@ -223,7 +223,7 @@ def _blocks(table: Path, size: int = 1 << 24) -> Iterator[list[bytes]]:
             lines = block.split(b"\n")
             if rest:
                 lines[0] = rest.pop() + lines[0]
-            whole = (len(rest) + len(lines) - 1) // 3 * 3  # the last line may go on in the next block
+            whole = (len(rest) + len(lines) - 1) // 3 * 3  # the last line may continue in the next block
             lines = rest + lines
             rest = lines[whole:]
             del lines[whole:]

@@ -37,7 +37,7 @@ class Matcher:
     def __init__(self, data: MeteorData, sentences: Iterable[Sequence[str]]) -> None:
         unique = {tuple(words) for words in sentences}
         vocabulary = {word for words in unique for word in words}
-        # Like the original, words and stems are told apart by their hash in Java: "25" and "0s" are one word.
+        # As in the original, words and stems are compared by their Java hash: "25" and "0s" are one word.
         self.keys = {word: java_hash(word) for word in vocabulary}
         self.stems = {word: java_hash(stem) for word, stem in _stems(vocabulary).items()}
         self.related = {

@@ -40,7 +40,7 @@ def _tokenize_span(text: str, position: int, end: int) -> list[str]:
 
 
 def _longest(text: str, position: int, end: int) -> tuple[str, int]:
-    """The longest rule's token at a position and where to go on; no rule: the character is deleted."""
+    """The longest rule's token at a position and the next position; without one the character is deleted."""
     best, best_rule = None, None
     for rule in rules():
         match = rule.pattern.match(text, position)

@@ -28,7 +28,7 @@ _GAP, _GROUP = "[- \xa0]", "[0-9]{2,4}"
 _PHONE = rf"(?:\([0-9]{{2,3}}\)[ \xa0]?|\+{{0,2}}(?:{_GROUP}{_GAP}){{1,2}})[0-9]{{3,4}}{_GAP}?[0-9]{{3,5}}"
 _DOTTED_PHONE = rf"\+\+(?:{_GROUP}\.){{2}}[0-9]{{3,4}}\.[0-9]{{3,5}}"  # with fewer signs it reads as a number
 
-# No address goes on over these, and none ends in a mark of punctuation.
+# No address contains these, and none ends in a punctuation mark.
 _STOPS = ' \t\n"<>|()'
 _ADDRESS = f"[^{_STOPS}{{}}]+[^{_STOPS}{{}}!?.,-]"
 _PATH = f"(?:/[^{_STOPS}]+[^{_STOPS}{{}}!?.,-])?"

@@ -29,7 +29,7 @@ def form_of(word: str) -> str:
 
 
 def preceding(tokens: Sequence[str], position: int) -> str:
-    """The word before, adverbs passed over."""
+    """The word before, adverbs skipped."""
     position -= 1
     while position >= 0 and (tokens[position] in ADVERBS or tokens[position].endswith("ly")):
         position -= 1

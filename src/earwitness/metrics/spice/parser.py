@@ -1,4 +1,4 @@
-"""A small parser of captions into scene-graph tuples, for when SPICE's own parser is not at hand.
+"""A small parser of captions into scene-graph tuples, for use without SPICE's own parser.
 
 It knows closed word classes and verbs that captions of sounds use; every other word names a thing. The tuples
 are SPICE's (Anderson et al. 2016): (object,), (object, attribute) and (subject, relation, object).
@@ -43,20 +43,20 @@ _OPENERS = DETERMINERS | NUMBERS.keys()  # words that begin a noun phrase
 
 @dataclass
 class _State:
-    """Where the parse stands."""
+    """State of the parse."""
 
     tuples: dict[SceneTuple, None] = field(default_factory=dict)
     subjects: list[str] = field(default_factory=list)  # heads that the next verb speaks of
     verb: str | None = None  # the clause's verb, if it has come
     preposition: str | None = None  # waiting for its noun
     last: list[str] = field(default_factory=list)  # heads of the last noun phrase (joined ones together)
-    joined: bool = False  # a conjunction stands before
+    joined: bool = False  # a conjunction precedes
     passive: bool = False  # the verb is
     first: list[str] = field(default_factory=list)  # heads of the clause's first noun phrase
     pending: list[str] = field(default_factory=list)  # adjectives of a noun to come
-    copula: bool = False  # a form of be stands before
+    copula: bool = False  # a form of be precedes
     carried: bool = False  # the subjects are those before "then", until others come
-    topic: list[str] = field(default_factory=list)  # what a pronoun stands for
+    topic: list[str] = field(default_factory=list)  # what a pronoun refers to
 
     def add(self, *parts: str) -> None:
         self.tuples.setdefault(parts, None)
@@ -112,7 +112,7 @@ def _step(tokens: Sequence[str], position: int, state: _State) -> int:
 
 
 def _verb_at(tokens: Sequence[str], position: int, state: _State) -> str | None:
-    """The base form of the verb that stands here, None if no verb does."""
+    """The base form of the verb here, None if there is none."""
     word, before = tokens[position], preceding(tokens, position)
     form = verb_form(word)
     if before in AUXILIARIES and word.endswith(("ing", "ed")):

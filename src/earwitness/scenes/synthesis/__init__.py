@@ -1,4 +1,4 @@
-"""Recordings that a bank lacks, made by formula: engines, sirens, wind, rain, clicks, rustles.
+"""Synthetic recordings of sounds that a bank lacks: engines, sirens, wind, rain, clicks, rustles.
 
 What people film most is what sound collections hold least: a bank of thousands of recordings may have three
 of a motorcycle and one of a beep. Such sounds are well described by physics: pulses through resonances, noise

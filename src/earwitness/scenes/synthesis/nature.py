@@ -191,7 +191,7 @@ def frying(rng: Generator, n: int) -> Signal:
 
 
 def leaves(rng: Generator, n: int) -> Signal:
-    """Many small dry touches, that come in rushes."""
+    """Many small dry impacts, in clusters."""
     rush = swell(rng, n, span(rng, 0.7, 4), rng.uniform(4, 10)).clip(0, 6)
     return (
         unit(crackle(rng, n, span(rng, 150, 900) * rush, 800))

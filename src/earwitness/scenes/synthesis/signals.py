@@ -1,7 +1,7 @@
 """The signals that synthetic recordings are built of: noise, drifts, pulses, tones, bursts, ringing bodies.
 
 Everything is mono at 16 kHz; lengths count samples; a curve is a list of (hertz, decibels), joined by
-straight lines over log frequency. Signals that go on have unit variance, bursts a peak of one.
+straight lines over log frequency. Continuous signals have unit variance, bursts a peak of one.
 """
 
 from __future__ import annotations

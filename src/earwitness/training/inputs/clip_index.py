@@ -1,6 +1,6 @@
-"""Every clip of a manifest is looked at before the first step: it is there, it is sound, it has captions.
+"""Index of a manifest's clips, checked before the first step: each exists, is readable and has captions.
 
-What is found is kept beside the run, so that a run that goes on begins at once: of each row how long it lasts
+Results are kept in the run folder, so that a resumed run starts at once: of each row how long it lasts
 and how many captions it has, which is all that sampling needs to know.
 """
 
@@ -26,15 +26,15 @@ from earwitness.media.files import probe
 from earwitness.media.reading import SHORTEST
 
 SHOWN = 10  # faults
-_CHUNK = 4096  # rows looked at together
+_CHUNK = 4096  # rows checked together
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage asks of a set. excluded: ids that are passed over. foreign: keys (data/overlap.py) of
+    """A stage's requirements of a set. excluded: ids to skip. foreign: keys (data/overlap.py) of
     recordings that must not be in it.
 
-    video: whether a row's video is looked at too.
+    video: whether a row's video is checked too.
     """
 
     video: bool = False
@@ -46,7 +46,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class ClipIndex:
-    """Of each row: seconds, float32 [N], nan if passed over; its captions, uint16 [N]; a video, bool [N]."""
+    """Of each row: seconds, float32 [N], nan if skipped; its captions, uint16 [N]; a video, bool [N]."""
 
     seconds: NDArray[np.float32]
     captions: NDArray[np.uint16]
@@ -54,7 +54,7 @@ class ClipIndex:
 
     @property
     def kept(self) -> NDArray[np.int64]:
-        """Numbers of the rows that are not passed over."""
+        """Numbers of the rows that are used."""
         return np.flatnonzero(~np.isnan(self.seconds))
 
 
@@ -63,7 +63,7 @@ class RowFault(ValueError):
 
 
 def clip_index(path: str, needs: Needs, cache: Path) -> ClipIndex:
-    """Looks at every row of a manifest, or reads what an earlier look left in the folder `cache`.
+    """Check every row of a manifest, or read the results of an earlier check from the folder `cache`.
 
     Raises ConfigError that names the first faulty rows, what is wrong with each, and what to do.
     """
@@ -115,7 +115,7 @@ def _look_at_all(manifest: Manifest, path: str, needs: Needs) -> ClipIndex:
         more = f"\n  and {wrong - SHOWN} more" if wrong > SHOWN else ""
         raise ConfigError(
             f"{path}: {wrong} of {count} rows cannot be used:\n" + "\n".join(faults) + more + "\n"
-            "Remove these rows or mend them; `earwitness data ...` writes a manifest without such clips"
+            "Remove or correct these rows; `earwitness data ...` writes a manifest without such clips"
         )
     if not (~np.isnan(seconds)).any():
         raise ConfigError(f"{path} has no row that may be used (of {count})")
@@ -147,7 +147,7 @@ def _check_video(name: str, video: Path) -> None:
         raise RowFault(f"{name}: there is no file {video}")
     if video.suffix != ".npy":
         if not probe(video).has_video:
-            raise RowFault(f"{name}: {video} holds no moving pictures")
+            raise RowFault(f"{name}: {video} has no video")
         return
     try:
         shape = np.load(video, mmap_mode="r", allow_pickle=False).shape

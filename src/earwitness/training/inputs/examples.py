@@ -1,4 +1,4 @@
-"""Clips as training examples: decoding, crops, choice of caption, mixtures of two, batches."""
+"""Training examples from clips: decoding, crops, choice of caption, mixtures of two, batches."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from earwitness.training.inputs.clip_index import captions_of
 from earwitness.training.inputs.scene_data import CaptionEncoder
 from earwitness.training.inputs.spec_augment import spec_augment
 
-MIXED_DB = 5.0  # of two clips that sound together, the largest difference in level
+MIXED_DB = 5.0  # largest difference in level between two mixed clips
 
 
 @dataclass
 class Example:
-    """A clip with the caption it should get. frames: pictures or features, one a row, [N, ...]."""
+    """A clip with its target caption. frames: images or features, one a row, [N, ...]."""
 
     id: str
     waveform: NDArray[np.float32]
@@ -37,12 +37,12 @@ class Example:
     retrieved: Sequence[str] | None
     seed: int
     references: Sequence[str] = ()  # all captions of a validation clip
-    place: Any = None  # where the stream that it is from has come to (shard_data)
+    place: Any = None  # position of its stream (shard_data)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Rows to sound and pictures. frame_rate: pictures a second, None for a model without vision."""
+    """Decode rows to audio and images. frame_rate: images a second, None for a model without vision."""
 
     sample_rate: int
     frame_rate: float | None = None
@@ -71,20 +71,20 @@ class Reader:
 def cropped(
     row: Row, whole: float, longest: float, read: Reader, rng: np.random.Generator, sound: bytes | None = None
 ) -> Example:
-    """A row as an example without a caption: its `whole` seconds, or a crop of `longest` anywhere in them."""
+    """Read a row as an example without a caption: its `whole` seconds, or a random crop of `longest`."""
     start = row.start + rng.random() * max(0.0, whole - longest)
     waveform, frames = read(row, start, start + min(whole, longest), sound)
     return Example(row.id, waveform, "", frames, row.retrieved, int(rng.integers(2**31)))
 
 
 def drawn_caption(row: Row, paraphrases: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
-    """One of a row's captions and their paraphrases, at random."""
+    """Draw one of a row's captions and their paraphrases."""
     own = [*captions_of(row), *paraphrases.get(row.id, ())]
     return own[int(rng.integers(len(own)))]
 
 
 def mixed(one: Example, other: Example, rng: np.random.Generator) -> Example:
-    """Both clips at once, of like level, and both captions joined by "and"; the pictures are the first's."""
+    """Mix two clips at similar levels and join their captions by "and"; the images are the first clip's."""
     a, b = one.waveform, other.waveform[: len(one.waveform)]
     level = np.sqrt(np.mean(a**2) / max(float(np.mean(b**2)), 1e-12))
     gain = level * 10 ** (rng.uniform(-MIXED_DB, MIXED_DB) / 20)
@@ -96,7 +96,7 @@ def mixed(one: Example, other: Example, rng: np.random.Generator) -> Example:
 
 
 def read_paraphrases(path: str) -> dict[str, list[str]]:
-    """JSONL rows {"id", "captions"} -> captions by id."""
+    """Read JSONL rows {"id", "captions"}; return the captions by id. Raises ConfigError."""
     found: dict[str, list[str]] = {}
     number = 0
     try:
@@ -115,25 +115,24 @@ def read_paraphrases(path: str) -> dict[str, list[str]]:
 class ClipCollator:
     """Examples -> {"sound": {"log_mel", "frames"}, "ids", "mask"}, with pictures "video", and "captions".
 
-    From a stream, "place" is where it has come to. hear: waveforms [B, S], lengths [B] -> features
-    [B, 64, F], frames [B], on the CPU. captions: whether the retrieved ones are asked for. masks: of
-    SpecAugment.
+    Batches of a stream have its position as "place". front_end: waveforms [B, S], lengths [B] -> features [B,
+    64, F], frames [B], on the CPU. captions: whether to include the retrieved ones. masks: of SpecAugment.
     """
 
     def __init__(
         self,
-        hear: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        front_end: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
         encode: CaptionEncoder,
         *,
         captions: bool = False,
         masks: dict[str, int] | None = None,
     ):
-        self.hear, self.encode, self.captions, self.masks = hear, encode, captions, masks
+        self.front_end, self.encode, self.captions, self.masks = front_end, encode, captions, masks
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
         lengths = torch.tensor([len(e.waveform) for e in examples])
         waveforms = _padded([torch.from_numpy(e.waveform) for e in examples])
-        features, frames = self.hear(waveforms, lengths)
+        features, frames = self.front_end(waveforms, lengths)
         if self.masks:
             features = spec_augment(features, examples[0].seed, **self.masks)
         ids, mask = self.encode([normalise_caption(e.caption) for e in examples])

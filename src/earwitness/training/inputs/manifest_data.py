@@ -1,8 +1,7 @@
-"""Captioned recordings as training data: mixtures, crops, choice of captions, windows for validation.
+"""Training data of captioned recordings: mixtures, crops, choice of captions, windows for validation.
 
-What a batch holds hangs on the seed and the numbers of its draws alone, so that a resumed run hears what an
-uninterrupted one would have heard, whatever the processes and workers. Draw n of a run belongs to epoch
-n // (clips an epoch).
+A batch depends on the seed and the numbers of its draws alone, so that a resumed run gets the batches of an
+uninterrupted one, whatever the processes and workers. Draw n of a run belongs to epoch n // (clips an epoch).
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ ATTEMPTS = 8  # other clips tried in place of one that does not decode
 
 
 class CaptionedClips:
-    """One set of a mixture: its rows, what is known of them, and the paraphrases of its captions."""
+    """One set of a mixture: its rows, their index, and the paraphrases of its captions."""
 
     def __init__(self, path: str, index: ClipIndex, paraphrases: str | None, *, over_captions: bool):
         self.manifest, self.index = Manifest.open(path), index
@@ -49,7 +48,7 @@ class CaptionedClips:
         return len(self.rows) if self.ends is None else int(self.ends[-1])
 
     def place(self, i: int) -> tuple[int, int | None]:
-        """Item i -> its row, and its caption where each caption is an item of its own."""
+        """Return the row of item i, and its caption's number where each caption is an item."""
         if self.ends is None:
             return int(self.rows[i]), None
         k = int(np.searchsorted(self.ends, i, side="right"))
@@ -60,10 +59,10 @@ class CaptionedClips:
 
 
 class Mixture(Dataset[Any]):
-    """Weighted sets as one. Item n is draw n of the run, for n up to epochs x clips an epoch.
+    """Weighted sets as one dataset. Item n is draw n of the run, for n up to epochs x clips an epoch.
 
-    A set of weight w gives w times its clips to each epoch; of w < 1 the next part each time, in an order
-    drawn once.
+    An epoch has w times the clips of a set of weight w; for w < 1 the next part of the set each time, in an
+    order drawn once.
     """
 
     def __init__(self, sets: Sequence[CaptionedClips], section: ManifestData, read: Reader, seed: int):
@@ -80,7 +79,7 @@ class Mixture(Dataset[Any]):
         return Draws(self, batch_size, seed)
 
     def place(self, n: int) -> tuple[CaptionedClips, int, int | None]:
-        """Draw n -> its set, row, and caption (None: any)."""
+        """Return the set, row, and caption (None: any) of draw n."""
         epoch, item = divmod(n, self.epoch_size)
         for clips, size, order in zip(self.sets, self.sizes, self.orders):
             if item < size:
@@ -93,7 +92,7 @@ class Mixture(Dataset[Any]):
         return min(float(clips.index.seconds[row]), self.section.seconds)
 
     def __getitem__(self, n: int) -> Example:
-        """A clip that does not decode is told of, and another stands in for it."""
+        """Return draw n. A clip that does not decode is logged and replaced by another one."""
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, n, attempt))
             try:
@@ -102,7 +101,7 @@ class Mixture(Dataset[Any]):
                     example = mixed(example, self._draw(int(rng.integers(len(self))), rng), rng)
                 return example
             except MediaError as error:
-                log.warning("%s; another clip stands in for it", error)
+                log.warning("%s; replaced by another clip", error)
         raise ConfigError(f"{ATTEMPTS} clips in a row do not decode; see the warnings above")
 
     def _draw(self, n: int, rng: np.random.Generator) -> Example:
@@ -114,9 +113,9 @@ class Mixture(Dataset[Any]):
 
 
 class Draws(Sampler[int]):
-    """Each epoch's draws in an order of its own, clips of like length sharing a batch; epoch after epoch.
+    """Sampler of draws, shuffled anew each epoch, with clips of similar length in a batch.
 
-    batch_size: clips of a step, over all processes and batches that it accumulates.
+    batch_size: clips of a step, over all processes and accumulated batches.
     """
 
     def __init__(self, mixture: Mixture, batch_size: int, seed: int):
@@ -139,7 +138,7 @@ class Draws(Sampler[int]):
         return (epoch * size + rng.permutation(size)).tolist()
 
     def _grouped(self, draws: list[int], rng: np.random.Generator) -> Iterator[int]:
-        """Whole batches in random order; what is left over of the run's last group comes last."""
+        """Yield full batches in random order; the rest of the run's last group comes last."""
         whole = len(draws) - len(draws) % self.batch_size
         ordered = sorted(draws[:whole], key=self.mixture.seconds)
         for first in self.batch_size * rng.permutation(whole // self.batch_size):
@@ -148,7 +147,7 @@ class Draws(Sampler[int]):
 
 
 class ValidationClips(Dataset[Any]):
-    """Every clip in full with its first caption; a longer one than `seconds` in windows of that length."""
+    """Every clip in full with its first caption; one longer than `seconds` in windows of that length."""
 
     def __init__(self, paths: Sequence[str], indices: Sequence[ClipIndex], read: Reader, seconds: float):
         self.manifests, self.read = [Manifest.open(path) for path in paths], read
@@ -171,6 +170,6 @@ class ValidationClips(Dataset[Any]):
 
 
 def window_starts(whole: float, seconds: float) -> list[float]:
-    """Where the windows of a clip begin, s; less than 0.1 s at its end joins the window before."""
+    """Start times of a clip's windows, s; a rest of less than 0.1 s joins the window before."""
     count = max(1, int(np.ceil((whole - 0.1) / seconds)))
     return [i * seconds for i in range(count)]

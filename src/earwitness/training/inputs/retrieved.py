@@ -1,6 +1,6 @@
-"""Captions of similar clips for every row of a manifest, searched once, before training (DistillCaps).
+"""Retrieve captions of similar clips for every row of a manifest, once, before training (DistillCaps).
 
-A clip's own captions are never among them: the datastore leaves out those with its id.
+A clip's own captions are never among them: the datastore excludes those with its id.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def write_retrieved(
     out: Path,
     progress: Callable[[Iterable[Row]], Iterable[Row]] = iter,
 ) -> list[str]:
-    """Writes `manifest` to `out` with its column `retrieved`; returns what clips could not be heard, and why.
+    """Write `manifest` to `out` with a column `retrieved`; return the clips that cannot be decoded, and why.
 
-    Those have none. What is found is kept beside `out` until all is done, so that a stopped job goes on.
+    Those get no captions. Results are kept beside `out` until all are there, so that the job can resume.
     """
     kept = out.with_name(f".{out.name}.retrieved")
     lines = kept.read_text("utf-8").split("\n")[:-1] if kept.is_file() else []  # a torn line has no end
@@ -52,19 +52,19 @@ def write_retrieved(
 def similar_captions(
     rows: list[Row], store: CaptionDatastore, count: int, faults: list[str]
 ) -> list[list[str]]:
-    """The captions nearest to each row's sound; none, and a line in `faults`, where it cannot be heard."""
-    heard: dict[int, np.ndarray] = {}
+    """Return the captions nearest to each row's audio; none, and a line in `faults`, where decoding fails."""
+    decoded: dict[int, np.ndarray] = {}
     for i, row in enumerate(rows):
         try:
-            heard[i] = load_audio(row.audio, SAMPLE_RATE, start=row.start, end=row.end).waveform
+            decoded[i] = load_audio(row.audio, SAMPLE_RATE, start=row.start, end=row.end).waveform
         except MediaError as error:
             faults.append(f"{row.id}: {error.reason}")
     found: list[list[str]] = [[] for _ in rows]
-    if heard:
+    if decoded:
         assert store.embedder is not None  # a store that was built or loaded has one
-        vectors = store.embedder.embed_audio(list(heard.values()), SAMPLE_RATE)
-        own = [rows[i].id for i in heard]
-        for i, near in zip(heard, store.retrieve(vectors, count, exclude=own)):
+        vectors = store.embedder.embed_audio(list(decoded.values()), SAMPLE_RATE)
+        own = [rows[i].id for i in decoded]
+        for i, near in zip(decoded, store.retrieve(vectors, count, exclude=own)):
             found[i] = [caption.caption for caption in near]
     return found
 

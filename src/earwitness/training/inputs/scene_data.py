@@ -1,7 +1,7 @@
-"""What the stages train on: scenes composed on the fly, and caption text.
+"""Training data of scenes composed on the fly, and of caption text.
 
-A dataset's item is a number or a caption; the collator makes the whole batch from them. Every batch hangs
-on its items alone, so a resumed run sees what an uninterrupted one would have seen, whatever the workers.
+An item of a dataset is a number or a caption; the collator builds the batch from them. A batch depends on its
+items alone, so a resumed run gets the batches of an uninterrupted one, whatever the workers.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from earwitness.scenes.tag_set import TagSet
 from earwitness.training.inputs.spec_augment import spec_augment
 
 CaptionEncoder = Callable[[list[str]], tuple[Tensor, Tensor]]  # captions -> ids, mask, each [B, L]
-Hear = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # an encoder's front end
+FrontEnd = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # an encoder's `compute_log_mel`
 
 MAX_CAPTION_TOKENS = 40
 VALIDATION_SEED = 999_983  # validation scenes are the same for every run and recipe
 
 
 def read_captions(paths: list[str]) -> list[str]:
-    """The `caption` column of CSV files, or the lines of text files, in order; duplicates are kept once."""
+    """Read the `caption` column of CSV files, or the lines of text files, in order, without duplicates."""
     captions: dict[str, None] = {}
     for name in paths:
         path = Path(name)
@@ -69,9 +69,9 @@ class Items(Dataset[Any]):
 
 
 class ByLength(LengthGroupedSampler):
-    """Texts of like length share a batch, so that half the work is not padding; one epoch after another.
+    """Sampler that groups texts of similar length, so that half the work is not padding.
 
-    The order hangs on the seed alone.
+    The order depends on the seed alone.
     """
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int, epochs: float):
@@ -100,7 +100,7 @@ class Texts(Items):
         return ByLength(batch_size, self.lengths(), seed, self.epochs)
 
     def lengths(self) -> list[int]:
-        """Blanks in each text."""
+        """Number of blanks in each text."""
         return [item.count(" ") for item in self.items]
 
 
@@ -118,22 +118,22 @@ class TextCollator:
 class SceneCollator:
     """Scene numbers -> {"sound": {"log_mel", "frames"}, "token_tags", with `encode` also "ids", "mask"}.
 
-    hear: the encoder's front end, waveforms [B, S], lengths [B] -> features [B, bands, F], frames [B].
-    token_frames: of 10 ms, how long the encoder's tokens are. masks: of SpecAugment. lengths: shortest and
-    longest batch in seconds, drawn by the batch's first number; None: the composer's.
+    front_end: the encoder's, waveforms [B, S], lengths [B] -> features [B, bands, F], frames [B].
+    token_frames: duration of the encoder's tokens in frames of 10 ms. masks: whether to apply SpecAugment.
+    lengths: range of scene durations in seconds, drawn by the batch's first number; None: the composer's.
     """
 
     def __init__(
         self,
         composer: Composer,
-        hear: Hear,
+        front_end: FrontEnd,
         encode: CaptionEncoder | None,
         *,
         masks: bool,
         token_frames: int = 16,
         lengths: tuple[float, float] | None = None,
     ) -> None:
-        self.composer, self.hear, self.encode, self.masks = composer, hear, encode, masks
+        self.composer, self.front_end, self.encode, self.masks = composer, front_end, encode, masks
         self.token_frames, self.lengths = token_frames, lengths
 
     def __call__(self, indices: list[int]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class SceneCollator:
         scenes = [self.composer.plan(i, frames) for i in indices]
         tags = len(self.composer.tag_set.names)
         waveforms, targets = render(scenes, self.composer.bank, tags, self.token_frames)
-        features, counts = self.hear(waveforms, full_lengths(waveforms))
+        features, counts = self.front_end(waveforms, full_lengths(waveforms))
         if self.masks:
             features = spec_augment(features, scenes[0].seed)
         batch: dict[str, Any] = {"sound": {"log_mel": features, "frames": counts}, "token_tags": targets}
@@ -155,9 +155,9 @@ class SceneCollator:
 
 
 class SceneSource:
-    """A bank, split by group, as training and validation scenes.
+    """Training and validation scenes of a bank, which is split by group.
 
-    tags: names of the encoder's tags, by which the bank's labels are found; None: the bank's own labels.
+    tags: names of the encoder's tags, to which the bank's labels are matched; None: the bank's own labels.
     """
 
     def __init__(self, section: SceneData, bank: Bank, tags: list[str] | None = None):
@@ -167,9 +167,10 @@ class SceneSource:
         self.tag_set = TagSet(tags, labels, lexicon) if tags else TagSet.of(labels, lexicon)
 
     def composer(self, validation: bool, seed: int = 0) -> Composer:
-        """Validation: recordings of held-out groups, ten seconds, always under the full range of channels.
+        """Return the composer of training scenes, or of validation scenes from held-out groups.
 
-        seed: of the training scenes; those of validation are always the same.
+        Validation scenes last ten seconds, use all channel effects, and are the same for every run. seed: of
+        the training scenes.
         """
         s = self.section
         captions = read_captions(s.validation_captions if validation else s.captions)

@@ -1,7 +1,7 @@
-"""Captioned recordings streamed from shards: each is read from its beginning, none is looked up.
+"""Captioned recordings streamed from shards, which are read sequentially.
 
-Every reader (a worker of a process) draws its own sequence, which hangs on the seed and its number alone; a
-batch says how far its reader has come, and a checkpoint keeps that of every reader.
+Every reader (a worker of a process) draws its own sequence, which depends on the seed and its number alone.
+Each batch carries its reader's progress, and a checkpoint stores the progress of every reader.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from earwitness.training.inputs.examples import (
 
 log = logging.getLogger("earwitness")
 
-# How far a reader has come: its number, examples drawn, and its place in each set (a Place as a plain tuple).
+# A reader's progress: its number, examples drawn, and its position in each set (a Place as a plain tuple).
 Progress = tuple[int, int, list[tuple[int, int, int]]]
 
 
 class ClipStream(IterableDataset[Example]):
-    """Weighted shards as one endless stream of examples. starts: the progress of each reader to go on from.
+    """Endless stream of examples from weighted shards. starts: progress of each reader to resume from.
 
-    shift: batches taken before, for batches come from one worker after the other. excluded, foreign: ids that
-    are passed over, and ids that must not be there.
+    shift: batches taken before the resume, since workers take turns. excluded: ids to skip. foreign: ids of
+    the validation sets, which raise ConfigError if the shards hold them.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ClipStream(IterableDataset[Example]):
         self.shift = 0
 
     def steps(self, clips: int) -> int:
-        """Of so many clips each, in all epochs."""
+        """Number of steps of `clips` clips in all epochs."""
         return max(1, int(self.section.epochs * self.epoch_size) // clips)
 
     def __iter__(self) -> Iterator[Example]:
@@ -77,7 +77,7 @@ class ClipStream(IterableDataset[Example]):
         return self.examples(self.rank * workers + (own + self.shift) % workers, self.world_size * workers)
 
     def examples(self, reader: int, readers: int) -> Iterator[Example]:
-        """What one of `readers` readers draws."""
+        """Yield the examples of one of `readers` readers."""
         _, drawn, reached = self.starts.get(reader, (reader, 0, [Place()] * len(self.sets)))
         places = [Place(*place) for place in reached]
         for stream, place in zip(self.sets, places):
@@ -96,7 +96,7 @@ class ClipStream(IterableDataset[Example]):
     def _draw(
         self, streams: Sequence[Iterator[Sample]], places: list[Place], rng: np.random.Generator
     ) -> Example | None:
-        """The next clip of a set chosen by weight; None, with a warning, if it cannot be used."""
+        """Return the next clip of a set chosen by weight; None, with a warning, if it cannot be used."""
         chosen = int(np.searchsorted(self.shares, rng.random(), side="right"))
         sample = next(streams[chosen])
         places[chosen] = sample.place
@@ -104,22 +104,22 @@ class ClipStream(IterableDataset[Example]):
         if row.id in self.excluded:
             return None
         if not self.foreign.isdisjoint(clip_keys(row.id)):
-            raise ConfigError(f"{row.audio}: {row.id} is validated on too; leave it out of the shards")
+            raise ConfigError(f"{row.audio}: {row.id} is also in the validation set; remove it there or here")
         try:
             if not captions_of(row):
                 raise RowFault("has no caption")
             whole = duration(row, sample.sound)
             example = cropped(row, whole, self.section.seconds, self.read, rng, sample.sound)
         except (MediaError, RowFault) as error:
-            log.warning("%s (%s): %s; it is left out", row.audio, row.id, error)
+            log.warning("%s (%s) skipped: %s", row.audio, row.id, error)
             return None
         return replace(example, caption=drawn_caption(row, self.paraphrases[chosen], rng))
 
 
 class KeepPlace(TrainerCallback):
-    """Writes into each checkpoint how far the readers of this process have come.
+    """Write the progress of this process's readers into each checkpoint.
 
-    taken: of each reader, after the batches that were trained on.
+    taken: progress of each reader after the batches that were trained on.
     """
 
     def __init__(self, stream: ClipStream, workers: int):
@@ -128,30 +128,30 @@ class KeepPlace(TrainerCallback):
         self.batches = 0
 
     def take(self, place: Progress) -> None:
-        """place: of the batch that is trained on now."""
+        """Record the progress `place` of the current batch."""
         self.taken[place[0]] = place
         self.batches += 1
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        told = {"workers": self.workers, "batches": self.batches, "readers": list(self.taken.values())}
-        self._file(checkpoint(args, state)).write_text(json.dumps(told), encoding="utf-8")
+        progress = {"workers": self.workers, "batches": self.batches, "readers": list(self.taken.values())}
+        self._file(checkpoint(args, state)).write_text(json.dumps(progress), encoding="utf-8")
 
     def resume(self, folder: Path) -> None:
-        """Raises ConfigError if the readers are not those the run had."""
-        told = json.loads(self._file(folder).read_text("utf-8"))
-        if told["workers"] != self.workers:
+        """Resume from a checkpoint. Raises ConfigError if the number of workers has changed."""
+        progress = json.loads(self._file(folder).read_text("utf-8"))
+        if progress["workers"] != self.workers:
             raise ConfigError(
-                f"workers: shards were read by {told['workers']} a process before, now {self.workers}; "
-                "a run over shards goes on with as many"
+                f"workers: the run had {progress['workers']} a process, now {self.workers}; "
+                "a run on shards resumes with the same number"
             )
-        self.batches = self.stream.shift = told["batches"]
-        self.taken = self.stream.starts = {place[0]: place for place in told["readers"]}
+        self.batches = self.stream.shift = progress["batches"]
+        self.taken = self.stream.starts = {place[0]: place for place in progress["readers"]}
 
     def _file(self, folder: Path) -> Path:
         return folder / f"places-{self.stream.rank}.json"
 
 
 def stream_loader(stream: ClipStream, batch_size: int, workers: int, collate: Any) -> DataLoader[Any]:
-    """Batches of the stream, each of one worker. It draws no random number of the process."""
+    """Load batches of the stream, each from one worker, without use of the process's random state."""
     options: dict[str, Any] = {"num_workers": workers, "collate_fn": collate}
     return DataLoader(stream, batch_size, generator=torch.Generator(), **options)

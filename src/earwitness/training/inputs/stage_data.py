@@ -53,7 +53,7 @@ class StageData(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipSource:
-    """The manifests of a stage, every row looked at."""
+    """The manifests of a stage, every row checked."""
 
     section: ManifestData
     train: list[ClipIndex]  # empty where training streams shards
@@ -116,7 +116,7 @@ class ClipSource:
         )
         captions = bool(stage.losses.distillation or stage.losses.retrieval_caption)
         collator = partial(
-            ClipCollator, model.encoder.hear, _encoder(model, MAX_CLIP_TOKENS), captions=captions
+            ClipCollator, model.encoder.compute_log_mel, _encoder(model, MAX_CLIP_TOKENS), captions=captions
         )
         masks = self.section.spec_augment
         return StageData(
@@ -193,9 +193,9 @@ def _labels(stage: Stage, model: AudioCaptioningModel, encode: CaptionEncoder, c
 
 def _scenes(stage: Stage, source: SceneSource, encoder: Any, encode: CaptionEncoder | None) -> StageData:
     section: Any = stage.data
-    collator = partial(
-        SceneCollator, hear=encoder.hear, encode=encode, token_frames=getattr(encoder, "token_frames", 16)
-    )
+    token_frames = getattr(encoder, "token_frames", 16)
+    front_end = encoder.compute_log_mel
+    collator = partial(SceneCollator, front_end=front_end, encode=encode, token_frames=token_frames)
     return StageData(
         Items(range(section.count)),
         Items(range(section.validation_count)),
