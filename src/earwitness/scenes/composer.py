@@ -1,11 +1,10 @@
-"""Scenes: clips composed from several recordings of a bank, each with the caption it was composed after.
+"""Composition of scenes: clips of several recordings of a bank, each composed to match a caption.
 
-Caption first: a human caption is read by the lexicon as phases of mentions, and recordings are placed so
-that the scene is what the caption says: order, overlap, repeats, background softer. A share of the scenes
-takes random labels and a template caption instead, which fills classes that humans never captioned.
+The lexicon parses a human caption into phases of mentions, and recordings are placed so that the scene
+matches it in order, overlap, repeats and levels. A share of the scenes uses random labels and a template
+caption instead, which covers classes without human captions.
 
-Planning (which recording, when, how loud) is numpy on one scene and depends on (seed, index) alone;
-rendering (`render.py`) turns plans into waveforms.
+A plan (recordings, times, levels) depends on (seed, index) alone; `render.py` renders plans to waveforms.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from earwitness.scenes.caption_pool import CaptionPool
 from earwitness.scenes.lexicon import Lexicon, Mention
 from earwitness.scenes.phrases import plain_phrases
 from earwitness.scenes.placing import Placed, Placer, Span, bumps
+from earwitness.scenes.style import Style
 from earwitness.scenes.tag_set import TagSet
 
 FRAME_RATE = SAMPLE_RATE // HOP  # 100 frames per second
@@ -31,7 +31,7 @@ LAYERS = (" while ", " as ", " and ")
 
 @dataclass
 class Channel:
-    """How the sound got to the listener: room, noise, band, level."""
+    """The transmission of a scene: room, noise, band limits, codec, level."""
 
     reverb_seconds: float = 0.0
     noise_db: float = -90.0
@@ -40,8 +40,8 @@ class Channel:
     high_cut: int = N_MELS
     cut_slope: float = 3.0  # dB per mel bin beyond the cut
     eq: np.ndarray = field(default_factory=lambda: np.zeros(N_MELS, np.float32))
-    compression: float = 0.0  # share of the loudness swing that an automatic gain takes away
-    holes_db: float = 200.0  # a codec empties what is this far below the loudest bin of a frame
+    compression: float = 0.0  # share of the loudness swing that an automatic gain removes
+    holes_db: float = 200.0  # a codec removes bins this far below the loudest one of a frame
     grain: float = 0.0  # dB by which codecs and noise suppressors roughen a spectrogram
     peak: float = 0.7  # of the loudest sample, of full scale
 
@@ -78,8 +78,9 @@ class Composer:
         tolerance: int = 1,
         balance: float = 0.0,
         seed: int = 0,
+        style: Style | None = None,
     ):
-        self.bank, self.pool, self.tag_set = bank, pool, tag_set
+        self.bank, self.pool, self.tag_set, self.style = bank, pool, tag_set, style or Style()
         self.lexicon = lexicon or Lexicon.default()
         self.frames = int(seconds * FRAME_RATE)
         self.human, self.augment, self.seed = human, augment, seed
@@ -93,13 +94,13 @@ class Composer:
             )
             for label, rows in pool.items()
         }
-        self.placer = Placer(bank, pool, tag_set, self.lexicon, augment=augment)
+        self.placer = Placer(bank, pool, tag_set, self.lexicon, augment=augment, style=self.style)
         self.weight = self.placer.weight
         total = sum(self.weight.values())
         self.prior = np.array([self.weight[label] / total for label in self.labels])
 
     def plan(self, index: int, frames: int | None = None) -> Scene:
-        """The scene of this index: the same for the same (seed, index, frames), whoever asks and when.
+        """Return the scene of this index, which depends on (seed, index, frames) alone.
 
         frames: its length in 10 ms frames; default the composer's.
         """
@@ -110,9 +111,9 @@ class Composer:
         else:
             caption, phases = self._template(rng)
         placed: list[Placed] = []
-        for (first, last), mentions in zip(_spans(rng, len(phases), frames), phases):
+        for span, mentions in zip(self._spans(rng, len(phases), frames), phases):
             for mention in mentions:
-                placed.extend(self.placer.place(rng, mention, Span(first, last)))
+                placed.extend(self.placer.place(rng, mention, span))
         tags = tuple(sorted({t for p in placed for t in p.tags}))
         return Scene(caption, frames, placed, self._channel(rng), tags, int(rng.integers(2**31)))
 
@@ -125,14 +126,16 @@ class Composer:
 
     def _template(self, rng: np.random.Generator) -> tuple[str, list[list[Mention]]]:
         """Random labels, by square root of their recordings, and the bank's plain words for them."""
-        count = int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15]))
+        count = int(rng.choice([1, 2, 3], p=self.style.template_labels))
         labels = list(dict.fromkeys(rng.choice(self.labels, size=count, p=self.prior).tolist()))
         phases: list[list[Mention]] = []
         caption = ""
         for label in labels:
             phrase = str(rng.choice(self.phrases[label]))
-            mention = Mention(label, int(rng.choice([-1, 0, 1])), bool(rng.random() < 0.4))
-            if not phases or rng.random() < 0.4:
+            mention = Mention(
+                label, int(rng.choice([-1, 0, 1])), bool(rng.random() < self.style.template_many)
+            )
+            if not phases or rng.random() < self.style.template_joint:
                 caption += (str(rng.choice(JOINTS)) if phases else "") + phrase
                 phases.append([mention])
             else:
@@ -141,30 +144,37 @@ class Composer:
         return caption, phases
 
     def _channel(self, rng: np.random.Generator) -> Channel:
-        """Phone and YouTube sound: rooms, hiss and rumble, small loudspeakers, codecs, automatic gain."""
+        """Draw the effects of phone and web audio: rooms, noise, loudspeakers, codecs, automatic gain."""
         if rng.random() >= self.augment:
             return Channel()
-        channel = Channel(noise_db=float(rng.uniform(-60, -8)), noise_tilt=float(rng.normal(-0.25, 0.25)))
-        if rng.random() < 0.6:
-            channel.reverb_seconds = float(np.exp(rng.uniform(np.log(0.15), np.log(2.5))))
-        if rng.random() < 0.4:
-            channel.high_cut = int(rng.integers(28, 62))
-            channel.cut_slope = float(rng.choice([1.5, 4, 12]))
-        if rng.random() < 0.3:
-            channel.low_cut = int(rng.integers(1, 10))
-        channel.eq = bumps(rng, 6, 3.5)
-        if rng.random() < 0.4:
-            channel.compression = float(rng.uniform(0.1, 0.6))
-        if rng.random() < 0.3:
-            channel.holes_db = float(rng.uniform(30, 60))
-        if rng.random() < 0.2:
-            channel.grain = float(rng.uniform(0, 3))
-        channel.peak = float(10 ** (rng.uniform(-26, 0) / 20))
+        s = self.style
+        channel = Channel(
+            noise_db=float(rng.uniform(*s.noise_db)), noise_tilt=float(rng.normal(*s.noise_tilt))
+        )
+        if rng.random() < s.reverb_chance:
+            channel.reverb_seconds = float(np.exp(rng.uniform(*np.log(s.reverb_seconds))))
+        if rng.random() < s.high_cut_chance:
+            channel.high_cut = int(rng.integers(*s.high_cut))
+            channel.cut_slope = float(rng.choice(s.cut_slopes))
+        if rng.random() < s.low_cut_chance:
+            channel.low_cut = int(rng.integers(*s.low_cut))
+        channel.eq = bumps(rng, s.equaliser_knots, s.equaliser_db)
+        if rng.random() < s.compression_chance:
+            channel.compression = float(rng.uniform(*s.compression))
+        if rng.random() < s.holes_chance:
+            channel.holes_db = float(rng.uniform(*s.holes_db))
+        if rng.random() < s.grain_chance:
+            channel.grain = float(rng.uniform(*s.grain_db))
+        channel.peak = float(10 ** (rng.uniform(*s.peak_db) / 20))
         return channel
 
-
-def _spans(rng: np.random.Generator, phases: int, frames: int) -> list[tuple[int, int]]:
-    """Cuts a scene into one span a phase, neighbours overlapping a little."""
-    edges = np.concatenate([[0.0], np.cumsum(rng.dirichlet(np.full(phases, 4.0)))]) * frames
-    overlap = int(rng.integers(0, 40))
-    return [(max(0, int(a) - overlap), min(frames, max(int(b), int(a) + 60))) for a, b in pairwise(edges)]
+    def _spans(self, rng: np.random.Generator, phases: int, frames: int) -> list[Span]:
+        """Cut a scene into one span per phase, neighbours overlapping a little."""
+        s = self.style
+        shares = rng.dirichlet(np.full(phases, s.span_concentration))
+        edges = np.concatenate([[0.0], np.cumsum(shares)]) * frames
+        overlap = int(rng.integers(*s.span_overlap))
+        return [
+            Span(max(0, int(a) - overlap), min(frames, max(int(b), int(a) + s.span_shortest)))
+            for a, b in pairwise(edges)
+        ]

@@ -1,4 +1,4 @@
-"""Which recordings of a bank stand for a mention of a caption: when, how loud, at which speed and pitch."""
+"""Placement of recordings for the mentions of a caption: time, level, speed and pitch."""
 
 from __future__ import annotations
 
@@ -10,35 +10,11 @@ import numpy as np
 from earwitness.features import N_MELS
 from earwitness.scenes.bank import Bank
 from earwitness.scenes.lexicon import Concept, Lexicon, Mention
+from earwitness.scenes.style import Style
 from earwitness.scenes.tag_set import TagSet
 
 SYNTHETIC_GROUPS = 8  # original recordings that a label's synthetic ones count as, however many they are
 VOICES = ("singing", "radio chatter", "baby crying", "laughing")  # labels with the rhythm of speech
-
-
-@dataclass(frozen=True)
-class Style:
-    """What is drawn for a mention. Frames are 10 ms, dB are of power, (a, b) is a range that excludes b."""
-
-    level_db: tuple[float, float, float] = (-9.0, 0.0, 3.0)  # mean of a softer, a plain and a louder mention
-    bed_db: float = 3.0  # by which a continuous background is softer
-    level_deviation_db: float = 4.0  # between mentions
-    stretch_deviation_db: float = 1.0  # between the stretches of a mention
-    speed_deviation: float = 0.12  # of the natural logarithm of the speed
-    pitch_deviation: float = 1.3  # mel bins
-    wet_db: tuple[float, float] = (-25.0, 3.0)  # reverberant part, relative to the direct one
-    first_label_weight: float = 2.0  # of a concept's first label, which is its main meaning
-    bed_stretches: int = 60  # most stretches of a background
-    bed_overlap: int = 5  # frames that its stretches share
-    repeats: tuple[int, ...] = (1, 1, 2, 3, 5)  # of an event
-    many_repeats: tuple[int, int] = (3, 13)  # of an event that the caption calls many
-    gaps: tuple[float, ...] = (8.0, 25.0, 80.0)  # mean frames between repeats
-    speech_repeats: tuple[int, int] = (2, 6)
-    speech_gaps: tuple[float, ...] = (10.0, 40.0)  # mean frames
-    timbre_knots: int = 5
-    timbre_db: float = 4.0  # deviation at the knots
-    lean_chance: float = 0.5  # that a timbre leans towards another recording of the label
-    lean_most: float = 0.8  # share of the difference
 
 
 @dataclass
@@ -79,10 +55,10 @@ class Placer:
         lexicon: Lexicon,
         *,
         augment: float,
-        style: Style | None = None,
+        style: Style,
     ) -> None:
         self.bank, self.pool, self.tag_set, self.lexicon = bank, pool, tag_set, lexicon
-        self.augment, self.style = augment, style or Style()
+        self.augment, self.style = augment, style
         self.synthetic = {
             label: [i for i in rows if bank.recordings[i].synthetic] for label, rows in pool.items()
         }
@@ -93,7 +69,7 @@ class Placer:
         }
 
     def place(self, rng: np.random.Generator, mention: Mention, span: Span) -> list[Placed]:
-        """Stretches of recordings that stand for a mention within a span."""
+        """Return segments of recordings for a mention within a span."""
         style = self.style
         concept = self.lexicon.concepts.get(mention.concept) or Concept(mention.concept, (mention.concept,))
         labels = [label for label in concept.labels if label in self.pool]
