@@ -54,7 +54,7 @@ clean:
 # hatchling and editables first: with them in place pip builds without a second, hidden environment, and a
 # repeated installation needs no network.
 $(INSTALLED): constraints.txt pyproject.toml | $(BIN)/pip
-	@echo "Installing earwitness into $(VENV) (about 400 MB; less than a minute)"
+	@echo "Installing earwitness into $(VENV) (about 350 MB; less than a minute)"
 	@$(call pip,$(VENV)) hatchling editables
 	@$(call pip,$(VENV)) --no-build-isolation -e .
 	@touch $@
@@ -66,7 +66,7 @@ $(INSTALLED_DEV): constraints.txt pyproject.toml | $(BIN)/pip
 	@touch $(INSTALLED) $@
 
 $(LIGHT)/.installed: constraints.txt pyproject.toml | $(LIGHT)/bin/pip
-	@echo "Installing earwitness[serve] into $(LIGHT) (about 400 MB; less than a minute)"
+	@echo "Installing earwitness[serve] into $(LIGHT) (about 350 MB; less than a minute)"
 	@$(call pip,$(LIGHT)) hatchling editables pytest
 	@$(call pip,$(LIGHT)) --no-build-isolation -e '.[serve]'
 	@touch $@

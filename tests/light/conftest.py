@@ -19,7 +19,8 @@ PROGRAM = """
 import sys
 from earwitness.cli import app
 status = app(sys.argv[1:], standalone_mode=False)
-heavy = {"torch", "transformers", "peft", "safetensors", "huggingface_hub", "scipy"} & set(sys.modules)
+heavy = {"torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "scipy"}
+heavy &= set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else status)
 """
 

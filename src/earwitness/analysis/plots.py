@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from earwitness.atomic_write import atomic_write
 from earwitness.captions import Caption
 from earwitness.media.reading import windows
-from earwitness.runtime.spectrogram import HOP, N_MELS, log_mel
+from earwitness.runtime.mel_power import HOP
+from earwitness.runtime.spectrogram import N_MELS, log_mel
 from earwitness.sample_rate import SAMPLE_RATE
 
 try:

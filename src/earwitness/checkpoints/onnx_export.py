@@ -6,6 +6,7 @@ compared with the module it was made of before it counts.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import warnings
@@ -27,6 +28,7 @@ from earwitness.checkpoints.onnx_graphs import Adapt, Encode, Prefix, ReadCaptio
 from earwitness.checkpoints.onnx_weights import linked_to_weights
 from earwitness.config.start import CONFIG
 from earwitness.model import AudioCaptioningModel
+from earwitness.runtime.byte_pairs import unlike
 from earwitness.runtime.settings import SETTINGS, TOKENIZER, ExportError, Settings
 from earwitness.runtime.spectrogram import FRONT_ENDS
 from earwitness.runtime.weights import layout
@@ -93,6 +95,8 @@ def unexportable(model: AudioCaptioningModel) -> Iterator[str]:
         yield f"fidelity: {config.fidelity}"
     if config.language_model.source is not None:
         yield "language_model.source: its weights are not in the checkpoint"
+    elif (lacks := unlike(json.loads(model.language_model.tokenizer.backend_tokenizer.to_str()))) is not None:
+        yield f"language_model's tokenizer: {lacks}"
     if llama.config.model_type != "llama":
         yield f"language_model: {llama.config.model_type}"
     elif (kind := llama.model.rotary_emb.rope_type) not in ROTARY:

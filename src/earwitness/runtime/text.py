@@ -9,28 +9,32 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from earwitness.runtime.beam_search import Ids
-from earwitness.runtime.settings import TOKENIZER, Settings
+from earwitness.runtime.byte_pairs import BytePairs
+from earwitness.runtime.settings import TOKENIZER, ExportError, Settings
 
 
 class Text:
     """The tokenizer of an exported checkpoint."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        """Raises ExportError for a tokenizer of another kind than BytePairs."""
+        try:
+            self._tokenizer = BytePairs(folder / TOKENIZER)
+        except ValueError as error:
+            raise ExportError(str(error)) from None
         self._end, self._unknown = settings.eos_id, settings.unknown_id
         self._special = frozenset(settings.special_ids)
 
     @property
     def vocabulary(self) -> dict[str, int]:
         """Token -> id."""
-        return self._tokenizer.get_vocab()
+        return self._tokenizer.vocabulary
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """Ids of a text. What looks like a special token is one only if `special`, else left out."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self._tokenizer.encode(text)
         return ids if special else [i for i in ids if i not in self._special or i == self._unknown]
 
     def encode_captions(self, captions: Sequence[str]) -> tuple[Ids, NDArray[np.bool_]]:
@@ -50,4 +54,4 @@ class Text:
                 break
             if i not in self._special:
                 kept.append(i)
-        return " ".join(self._tokenizer.decode(kept, skip_special_tokens=False).split())
+        return " ".join(self._tokenizer.decode(kept).split())
