@@ -9,10 +9,12 @@ import pytest
 
 from earwitness.captions import sureness
 from earwitness.decoding.calibration import (
+    RIDGE,
     Calibration,
     Evidence,
     EvidenceReader,
     Weights,
+    _logistic,
     expected_calibration_error,
     fit_calibration,
     plain_score,
@@ -60,6 +62,17 @@ def test_more_probable_tokens_and_tags_never_lower_a_score():
     )  # alone, `weakest` would count against
     config = fit_calibration([Evidence(-0.5, w, m, 0.5, 1.0, 5.0) for w, m in zip(weakest, mean)], right)
     assert config.weakest == 0 and config.mean > 1.0
+
+
+def test_the_fit_is_the_minimum_of_the_penalised_likelihood():
+    """Its gradient vanishes: residuals are balanced by RIDGE times the weights, the constant's by nothing."""
+    rng = np.random.default_rng(0)
+    z = np.concatenate([np.ones((40, 1)), rng.standard_normal((40, 3))], 1)
+    y = (rng.random(40) < 0.4).astype(float)
+    weights = _logistic(z, y)
+    residuals = 1 / (1 + np.exp(-z @ weights)) - y
+    assert np.allclose(z.T @ residuals, -RIDGE * weights * [0, 1, 1, 1], atol=1e-9)
+    assert np.abs(weights).min() > 1e-3
 
 
 def test_calibration_needs_both_kinds_of_captions():

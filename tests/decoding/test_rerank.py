@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from earwitness.decoding.rerank import rerank
+from earwitness.decoding.rerank import Reranker, rerank
 
 SPACE = {
     "a dog barks": [1.0, 0.0],
@@ -45,6 +47,26 @@ def test_weight_lets_the_language_model_speak():
             rerank(beams, audio, embed, log_probabilities=log_probabilities, weight=weight)[0][0].beam
             == first
         )
+
+
+def test_without_a_weight_log_probabilities_do_not_matter_though_one_be_infinite():
+    found = rerank(
+        [["rain", "a dog barks"]], np.array([[1.0, 0.0]]), embed, log_probabilities=[[-0.1, -np.inf]]
+    )
+    assert [entry.beam for entry in found[0]] == [1, 0]
+
+
+def test_a_reranker_names_the_best_candidate_of_each_clip_among_all():
+    """Candidates of clips stand side by side; nothing but their number tells where a clip begins."""
+    reranker = Reranker(SimpleNamespace(embed_text=embed))
+    candidates = ["rain", "a dog barks", "rain", "a dog barks", "a dog in the rain", "rain"]
+    audio = np.array([[1.0, 0.1], [0.1, 1.0], [1.0, 1.0]])
+    assert reranker(audio, candidates, [-1.0] * 6) == [1, 2, 4]
+    loud = Reranker(SimpleNamespace(embed_text=embed), weight=100.0)
+    assert loud(audio, candidates, [-1.0, -2.0, -2.0, -1.0, -2.0, -1.0]) == [0, 3, 5]
+    assert reranker.searching({"beams": 4}) == {"beams": 4, "num_return_sequences": 4}
+    with pytest.raises(ValueError, match="search with at least 2"):
+        reranker.searching({"beams": 1})
 
 
 def test_nothing_to_rank():
