@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from earwitness import score
+from earwitness.metrics import comparison
 from earwitness.metrics.comparison import EXACT, compare, holm, intervals
 from earwitness.metrics.report import Report
 
@@ -98,6 +100,29 @@ def test_p_of_pooled_metrics_is_that_of_exchanged_captions(golden, meteor_data):
     for name in names:
         wanted = np.mean(np.array(seen[name]) >= seen[name][0] - 1e-12)
         assert found[name].p == pytest.approx(wanted), name
+
+
+def test_a_seed_gives_the_p_and_the_interval_it_always_gave():
+    generator = np.random.default_rng(1)
+    first = generator.gamma(2.0, 0.2, size=60)
+    second = first + generator.normal(0.03, 0.2, size=60)
+    found = compare(report(first), report(second), samples=999, seed=7)["rouge_l"]
+    assert found.p == 0.915
+    (low, high) = intervals(report(first), samples=999, seed=7)["rouge_l"]
+    assert (low, high) == pytest.approx((0.3113474878300547, 0.4128790830516541), abs=1e-9)
+
+
+def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch):
+    """Draws are made BLOCK numbers at a time, and the result is that of one block."""
+    values = np.random.default_rng(0).normal(size=1000)
+    whole = intervals(report(values), samples=2000)["rouge_l"]
+    monkeypatch.setattr(comparison, "BLOCK", 10_000)
+    tracemalloc.start()
+    assert intervals(report(values), samples=2000)["rouge_l"] == pytest.approx(whole, abs=1e-12)
+    compare(report(values), report(values + 0.1), samples=2000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4_000_000  # bytes; two million numbers at once are 16 MB
 
 
 def test_several_metrics_are_corrected():

@@ -119,6 +119,10 @@ def test_anything_with_an_order_will_do():
 def test_other_bad_arguments():
     with pytest.raises(ValueError, match="score has no option spice_hom; known: sbert_model"):
         score(CANDIDATES, REFERENCES, QUICK, spice_hom="x")
+    with pytest.raises(
+        ValueError, match="score has no option spice_hom; known"
+    ):  # the known one is not named
+        score(CANDIDATES, REFERENCES, QUICK, spice_hom="x", neural_text="ptb")
     with pytest.raises(ValueError, match="2 distinct ids"):
         score(CANDIDATES, REFERENCES, QUICK, ids=["x", "y", "x"])
     with pytest.raises(ValueError, match="2 distinct ids"):

@@ -96,6 +96,16 @@ def test_what_goes_on_or_is_far_is_softer(bank, tag_set, caption, expected):
     assert np.std(levels) == pytest.approx(17**0.5, rel=0.2)
 
 
+def test_a_child_is_an_adult_moved_up_unless_it_is_one(bank):
+    """The lexicon moves recordings of adults that play a child by four mel bins."""
+    tags = TagSet.of(["child speaking", "woman speaking"], Lexicon.default())
+    rows = [i for i, r in enumerate(bank.recordings) if r.label == "woman speaking"]
+    for label, moved in (("child speaking", 0.0), ("woman speaking", 4.0)):
+        c = Composer(bank, {label: rows}, tags, ["A child speaks"], human=1.0, augment=0.0)
+        shifts = [c.plan(i).placed[0].shift for i in range(200)]
+        assert np.mean(shifts) == pytest.approx(moved, abs=0.5)
+
+
 def test_a_caption_is_what_is_placed_in_its_order(bank, tag_set):
     c = composer(bank, tag_set, human=1.0, augment=0.0)
     scenes = [c.plan(i) for i in range(40)]

@@ -19,9 +19,10 @@ from earwitness.training import forecast
 from earwitness.training.evaluation import evaluate_task, sample_parts
 from earwitness.training.inputs.examples import MIXED_DB, Example, cropped, mixed, read_paraphrases
 from earwitness.training.inputs.label_data import TagExamples
+from earwitness.training.inputs.manifest_data import Draws
 from earwitness.training.inputs.mixture_data import LONGEST, AgreementCollator
 from earwitness.training.inputs.scene_data import read_captions
-from earwitness.training.inputs.stage_data import stage_clips, stage_steps
+from earwitness.training.inputs.stage_data import _scenes, stage_clips, stage_steps
 from earwitness.training.objective import TAG_DETAIL, scene_tagging_loss
 from earwitness.training.self_critical import self_critical
 from earwitness.training.tag_metrics import mean_average_precision
@@ -90,6 +91,29 @@ def test_clips_and_steps_of_a_stage(tmp_path) -> None:
     assert stage_steps(stage(data=data, batch_size=64), None) == 1
     with pytest.raises(ConfigError, match=r"25 clips in all epochs, one step takes 28 .*batch_size=1, "):
         stage_steps(stage(data=data), None, processes=7)
+
+
+def test_only_training_scenes_are_masked_and_vary_in_length() -> None:
+    data = {"kind": "scenes", "bank": "b", "captions": ["c"], "count": 5, "validation_count": 3}
+    own = stage(task="captioning", seed=7, data=data | {"lengths": [1.0, 2.0]})
+    source = SimpleNamespace(composer=lambda **options: options)
+    train, validation, collate, collate_eval = _scenes(own, source, SimpleNamespace(hear=None), None)
+    assert (list(train.items), list(validation.items)) == ([0, 1, 2, 3, 4], [0, 1, 2])
+    assert (collate.masks, collate.lengths) == (True, (1.0, 2.0))
+    assert (collate_eval.masks, collate_eval.lengths) == (False, None)
+    assert collate.composer == {"validation": False, "seed": 7} and collate_eval.composer["validation"]
+
+
+def test_what_does_not_fill_a_batch_comes_last() -> None:
+    """Batches are of like length: each is sorted by it, and the rest of the last group is not."""
+    seconds = np.random.default_rng(0).permutation(23).astype(float)
+    mixture = SimpleNamespace(seconds=lambda i: seconds[i])
+    for seed in range(5):
+        order = list(Draws(mixture, 5, 0)._grouped(list(range(23)), np.random.default_rng(seed)))
+        assert sorted(order) == list(range(23)) and order[20:] == [20, 21, 22]
+        lengths = [[seconds[i] for i in order[k : k + 5]] for k in range(0, 20, 5)]
+        assert all(batch == sorted(batch) for batch in lengths)
+        assert sorted(lengths) == [sorted(seconds[:20])[k : k + 5] for k in range(0, 20, 5)]
 
 
 def test_captions_come_from_lines_or_a_column_each_once(tmp_path) -> None:
@@ -256,7 +280,7 @@ def test_a_forecast_adds_up_the_steps_of_all_stages(clip_recipe, tmp_path, monke
     data["stages"] = [first, first | {"name": "again", "batch_size": 8, "accumulate": 4}]
     preset = Preset.model_validate(data)
     monkeypatch.setattr(forecast, "timed_steps", lambda *_: (100.0, 3 * 2**30))
-    lines = list(forecast.forecast(preset, tmp_path / "run"))
+    lines = list(forecast.forecast(preset, tmp_path / "new" / "run"))
     assert [line for line in lines if line.startswith(("train", "again", "in all", "model"))] == [
         "train: 24 clips in 6 steps, validated every 2",
         "again: 24 clips in 1 steps, validated every 2; they do not fill a step: lower batch_size",
@@ -264,3 +288,7 @@ def test_a_forecast_adds_up_the_steps_of_all_stages(clip_recipe, tmp_path, monke
     dry = list(forecast.forecast(preset, tmp_path / "run", dry_run=True))
     assert "; 1e+02 s a step on this machine, 3.0 GB of memory, 10 min without validation" in dry[-3]
     assert dry[-1] == "in all 12 min on this machine, without validation"
+    sharded = Preset.model_validate(clip_recipe(trainer={"fsdp": True}))
+    wanted = "train: trainer.fsdp needs several processes: start it with torchrun"
+    assert wanted in list(forecast.forecast(sharded, tmp_path / "run"))
+    assert wanted not in lines

@@ -9,6 +9,7 @@ import signal
 import time
 
 import pytest
+import tqdm
 
 from earwitness.metrics.corpus import Corpus
 from earwitness.metrics.meteor import data as data_module
@@ -48,6 +49,7 @@ def test_all_clips(shared, meteor_data):
         ("is n't", "is n 't"),
         ("1,000 dogs , cats", "1,000 dogs , cats"),
         ("No. 5", "no. 5"),
+        ("No. 5th", "no. 5th"),
         ("well. He", "well . he"),
         ("x ... y", "x ... y"),
         ("x––y –-z 5–6 '–'", "x - - y - -z 5 - 6 ' - '"),
@@ -129,6 +131,31 @@ def small_source(tmp_path, monkeypatch):
     monkeypatch.setattr(data_module, "package_folder", lambda: tmp_path / "pycocoevalcap")
     monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def test_the_progress_of_the_index_ends_where_the_table_does(small_source, monkeypatch):
+    bars = []
+    monkeypatch.setattr(tqdm, "tqdm", lambda **options: bars.append(Bar(options["total"])) or bars[-1])
+    table = small_source.parent / "pycocoevalcap" / "meteor" / "data" / "paraphrase-en.gz"
+    phrases = [line for lines in data_module._blocks(table, size=7) for line in lines]
+    assert phrases == [b"big dog", b"large dog", b"big dog", b"hound", b"hound", b"big dog"]
+    assert bars[0].n == bars[0].total == table.stat().st_size
+
+
+class Bar:
+    """A progress bar that only counts."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.n = total, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def update(self, count: int) -> None:
+        self.n += count
 
 
 def test_index_build(small_source, monkeypatch):
