@@ -1,15 +1,18 @@
 # make demo        captions the sounds of examples/ with the model that comes with the package
-# make test        the whole test suite, offline
+# make test        the tests but those that train from end to end, offline
+# make test-slow   the tests that train from end to end, offline
 # make test-light  what works without torch, in an environment of its own, .venv-light
 # make lint        ruff and mypy
 # make docs        the documentation, into docs/_build
 # make pictures    the pictures of the page in docs/images, by headless Chromium
+# make mutants     150 changed operators and numbers: a test must fail for each (about an hour)
 # make bench       every benchmark; one of them: make bench ARGS=mini
 #
 # Everything is installed from constraints.txt, once; a change of either file installs again. `make demo` installs
 # the package alone into .venv, without torch; the others, except test-light, everything that they need.
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 LIGHT := .venv-light
@@ -18,7 +21,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 pip = PIP_DISABLE_PIP_VERSION_CHECK=1 $(1)/bin/python -m pip install -qq -c constraints.txt
 
-.PHONY: demo test test-light lint docs pictures bench clean
+.PHONY: demo test test-slow test-light mutants lint docs pictures bench clean
 .DELETE_ON_ERROR:
 
 demo: export HF_HUB_OFFLINE = 1
@@ -27,8 +30,17 @@ demo: $(INSTALLED)
 	@$(BIN)/earwitness caption examples/street.mp4 --window 5 --out build/street.srt --overwrite
 	@echo; echo build/street.srt:; cat build/street.srt
 
+# By files, for tests of a file share what they train or decode; one thread each, for the processes share the cores.
+test test-slow: export HF_HUB_OFFLINE = 1
+test test-slow: export OMP_NUM_THREADS = 1
 test: $(INSTALLED_DEV)
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test-slow: $(INSTALLED_DEV)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow and not gpu" $(ARGS)
+
+mutants: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 # confcutdir: the fixtures of the other tests need torch.
 test-light: $(LIGHT)/.installed

@@ -125,7 +125,7 @@ def test_plans_of_a_model_that_watches(tiny_model, tmp_path, manifest):
     assert len(np.unique(pixels(tmp_path / "eye.png").reshape(-1, 3), axis=0)) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_umap_keeps_two_distant_samples_apart(tmp_path):
     rng = torch.Generator().manual_seed(0)
     audio, text = (torch.randn(40, 8, generator=rng) + shift for shift in (0.0, 30.0))

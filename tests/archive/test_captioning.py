@@ -186,7 +186,7 @@ def test_kill_dash_nine_and_resume(folder, tiny_checkpoint, tmp_path):
     assert sorted(paths_in(out)) == [str(folder / f"{number:02}.wav") for number in range(40)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs ray[data]")
 def test_actors_of_ray_say_the_same(folder, tiny_checkpoint, captioner):
     files = sorted(map(str, folder.glob("*.wav")))

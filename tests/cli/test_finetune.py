@@ -18,6 +18,8 @@ from earwitness.checkpoints.folder import WEIGHTS, load_checkpoint
 from earwitness.cli import app
 from earwitness.training.model_card import data_section, start_card
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "finetune.md"
 SHORTER = {"train": ["stages.0.data.epochs=2", "stages.0.batch_size=4", "stages.0.evaluate_every=2"]}
 

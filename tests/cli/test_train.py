@@ -34,6 +34,7 @@ def recipe(tiny_checkpoint, tmp_path) -> Path:
     return tmp_path / "tiny.yaml"
 
 
+@pytest.mark.slow
 def test_a_check_builds_nothing_and_training_leaves_a_model(recipe, tmp_path):
     told = run("train", str(recipe), "--check", "--out", str(tmp_path / "run"))
     assert told.exit_code == 0 and "No faults found" in told.output

@@ -214,13 +214,15 @@ def test_mutated_files(listener, tmp_path):
     assert 30 < heard < 72  # most damage leaves something to hear, some does not
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_many_mutated_files(listener, tmp_path):
     outcomes(listener, map(mutated, range(1_000, 1_500)), tmp_path)
 
 
 @pytest.mark.parametrize(
-    "numbers", [range(72), pytest.param(range(1_000, 1_500), marks=pytest.mark.slow)], ids=["few", "many"]
+    "numbers",
+    [range(72), pytest.param(range(1_000, 1_500), marks=pytest.mark.exhaustive)],
+    ids=["few", "many"],
 )
 def test_each_mutated_file_is_captioned_or_refused(numbers):
     from earwitness import Captioner

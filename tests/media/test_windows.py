@@ -145,7 +145,7 @@ def test_memory_stays_flat_over_an_hour(tmp_path):
     assert late - early < 8_000  # KiB; the hour itself would be 230,000
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_memory_stays_flat_over_ten_hours(tmp_path):
     end, early, late = memory_of_windows(long_flac(tmp_path / "hours.flac", 10.0))
     assert end == 36_000.0

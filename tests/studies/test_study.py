@@ -42,6 +42,7 @@ def test_the_plan_of_every_table_of_every_paper_is_printed(tmp_path, monkeypatch
     assert "there is no such manifest" in result.stderr and "audiocaps/test.jsonl" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_table_is_trained_tested_resumed_and_printed(data, monkeypatch) -> None:
     monkeypatch.chdir(data)
     towers = ["model.encoder.source=ced-base", "model.language_model.source=Llama-2-7b-hf"]
@@ -72,6 +73,7 @@ def test_a_table_is_trained_tested_resumed_and_printed(data, monkeypatch) -> Non
     assert "\\begin{tabular}" in (data / "runs" / "study.tex").read_text()
 
 
+@pytest.mark.slow
 def test_retrieved_captions_are_shown_where_the_row_says(data, monkeypatch) -> None:
     """DistillCaps 2: one training; tested without and with the manifest's column, the captions differ."""
     monkeypatch.chdir(data)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from earwitness.cli import app
 
 sys.path.append(str(Path(__file__).parent))
 from tiny_study import CAPTIONS, TINY, commands, write_clip, write_towers
+
+pytestmark = pytest.mark.slow
 
 # What a tiny width needs beside the commands of the page.
 SMALLER = {

@@ -62,7 +62,7 @@ def rows() -> list[Any]:
                 continue
             seen.add(key)
             place = f"{paper.paper} {number}"
-            marks = [] if place in SAMPLE else [pytest.mark.slow]
+            marks = [] if place in SAMPLE else [pytest.mark.exhaustive]
             found.append(pytest.param(preset, row.overrides, shown, id=f"{place}: {row.name}", marks=marks))
     assert len(found) > 25 and {param.values[0] for param in found} <= set(SYSTEMS)
     return found

@@ -48,7 +48,7 @@ def share_broken(count: int, seed: int) -> tuple[float, list[str]]:
     return len(faulty) / count, faulty
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_fewer_than_one_caption_in_a_hundred_is_broken():
     share, faulty = share_broken(2000, seed=1)
     assert share < MOST_BROKEN, "\n".join(faulty)

@@ -34,6 +34,7 @@ def test_a_recipe_without_a_model_takes_that_of_the_built_in_one():
         load_preset("finetune", ["init={source: mini, parts: [enkoder]}"])
 
 
+@pytest.mark.slow
 def test_a_run_and_a_stage_bring_their_model_along(clip_recipe, tmp_path):
     data = clip_recipe(evaluate_every=100)
     train(Preset.model_validate(data), tmp_path / "run")
@@ -44,6 +45,7 @@ def test_a_run_and_a_stage_bring_their_model_along(clip_recipe, tmp_path):
     assert whole == load_checkpoint(tmp_path / "run" / "model").config
 
 
+@pytest.mark.slow
 def test_an_encoder_joins_another_language_model(clip_recipe, tiny_checkpoint, tmp_path):
     """As parts of `init`: its section and its weights; the rest is as it was built."""
     data = clip_recipe()
@@ -121,6 +123,7 @@ def test_tags_other_than_those_of_the_weights_are_refused(clip_recipe):
         with_tags(Preset.model_validate(data), {})
 
 
+@pytest.mark.slow
 def test_training_that_makes_nothing_better_keeps_the_weights_it_began_with(
     clip_recipe, tiny_checkpoint, runs, tmp_path
 ):
@@ -135,6 +138,7 @@ def test_training_that_makes_nothing_better_keeps_the_weights_it_began_with(
     assert kept == ["best.json", "done.json", "metrics.jsonl", "report.html", "stage.safetensors"]
 
 
+@pytest.mark.slow
 def test_epochs_are_counted_over_the_data(clip_recipe, runs, tmp_path):
     train(Preset.model_validate(clip_recipe(data={"epochs": 2})), tmp_path / "run")
     rows = runs.read_rows(tmp_path / "run" / "0-train" / "metrics.jsonl")

@@ -43,6 +43,7 @@ def test_what_makes_weights_the_best(values, metrics, wanted) -> None:
     assert quality(metrics, stage(**values), 7) == wanted
 
 
+@pytest.mark.slow
 def test_weights_are_kept_by_the_captions_that_they_give(clip_recipe, runs, tmp_path) -> None:
     """CIDEr-D of generated captions against all captions of each clip, as an evaluation would score them."""
     data = clip_recipe(best_by="cider_d", evaluate_every=2, freeze=["encoder"], batch_size=8)
@@ -67,6 +68,7 @@ def test_a_metric_that_cannot_be_computed_is_named_before_training(clip_recipe, 
         Preset.model_validate(clip_recipe(best_by="caption", task="alignment"))
 
 
+@pytest.mark.slow
 def test_a_set_smaller_than_a_batch_is_one_step(clip_recipe, runs, tmp_path) -> None:
     data = clip_recipe(batch_size=64, freeze=["encoder"])
     train(Preset.model_validate(data), tmp_path / "run")
@@ -74,6 +76,7 @@ def test_a_set_smaller_than_a_batch_is_one_step(clip_recipe, runs, tmp_path) -> 
     assert list(steps) == [1]
 
 
+@pytest.mark.slow
 def test_a_start_that_failed_leaves_the_folder_free(clip_recipe, tmp_path) -> None:
     data = clip_recipe(freeze=["encoder"], batch_size=64)
     wrong = json.loads(json.dumps(data))

@@ -61,6 +61,7 @@ def test_the_newest_whole_checkpoint_is_resumed_from_and_partial_ones_are_remove
     assert Seal.last(tmp_path / "none", tidy=True) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measured", "kept"),
     [([3.0, 2.0, 4.0], 1), ([2.0, 3.0, 4.0], 0), ([4.0, 3.0, 2.0], 2), ([3.0, 2.0, 2.0], 1)],
@@ -84,6 +85,7 @@ def test_the_weights_of_the_best_evaluation_are_handed_on(
     assert all(not torch.equal(handed_on, w) for i, w in enumerate(weights[: len(measured)]) if i != kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "evaluations"), [(0, 9), (1, 3), (2, 6)])
 def test_a_stage_ends_after_as_many_evaluations_in_a_row_without_better_weights(
     patience, evaluations, clip_recipe, runs, tmp_path, monkeypatch
@@ -93,3 +95,4 @@ def test_a_stage_ends_after_as_many_evaluations_in_a_row_without_better_weights(
     data = clip_recipe(data={"epochs": 3}, evaluate_start=False, best_by="loss", patience=patience)
     train(Preset.model_validate(data), tmp_path / "out")
     assert len(runs.losses(tmp_path / "out" / "0-train", "eval_loss")) == evaluations
+    assert runs.losses(tmp_path / "out" / "0-train", "beta"), "the Token Guide's strength is logged"

@@ -52,6 +52,7 @@ def test_what_all_clips_share_does_not_move_them():
     assert torch.equal(confused(same, 2.0).values, same.values)
 
 
+@pytest.mark.slow
 def test_only_training_is_confused(clip_recipe, tmp_path):
     """What is measured after each two steps is told by tokens as they are."""
     still = {"learning_rate": 1e-12, "weight_decay": 0.0}
@@ -68,6 +69,7 @@ def train_losses(data, out):
     return [list(losses(out / "0-train", name).values()) for name in ("loss/caption", "eval_caption")]
 
 
+@pytest.mark.slow
 def test_a_stage_trains_the_space_and_nothing_else(clip_recipe, tiny_model, tmp_path):
     data = clip_recipe(task="alignment", confusion=1.0, learning_rate=5e-3)
     data["model"]["decoding"] |= {"alignment": 1.0, "joint_space": {"dim": 16, "hidden": 24}}
@@ -79,6 +81,7 @@ def test_a_stage_trains_the_space_and_nothing_else(clip_recipe, tiny_model, tmp_
     assert logged[-1] < logged[0]
 
 
+@pytest.mark.slow
 def test_captions_come_to_meet_their_teachers_vectors(clip_recipe, sentence_encoder, tmp_path):
     data = clip_recipe(
         data={"epochs": 4},
@@ -120,6 +123,7 @@ def test_a_space_without_a_weight_is_refused(clip_recipe):
         Preset.model_validate(data)
 
 
+@pytest.mark.slow
 def test_what_one_stage_left_alone_the_next_one_trains(clip_recipe, tmp_path):
     """After the joint space the captioner, which has no use for the space: it stays, and all else moves."""
     data = clip_recipe()

@@ -79,6 +79,7 @@ def recipe(folders: dict[str, Path], **stage: Any) -> Preset:
     )
 
 
+@pytest.mark.slow
 def test_a_run_reports_agreement_by_kind_and_resumes_to_the_same_weights(folders, tmp_path, monkeypatch):
     preset = recipe(folders)
     train(preset, tmp_path / "whole")
@@ -182,6 +183,7 @@ def test_only_from_end_to_end_do_errors_pass_from_layer_to_layer(local):
     assert torch.allclose(before, gradient(), rtol=1e-4, atol=1e-7) == local
 
 
+@pytest.mark.slow
 def test_a_student_of_another_form_learns_the_tags_they_share():
     _, teacher = pair()
     sizes = {"widths": (4, 4, 6, 8), "depths": (0, 0, 0, 0), "dim": 16}
@@ -233,6 +235,7 @@ def test_what_cannot_be_distilled_is_named(folders, tmp_path, changes, message):
         train(recipe(folders, **changes), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_prepared_script_runs_at_a_tiny_size(folders, tmp_path):
     script = Path(__file__).parents[2] / "examples" / "cluster" / "distil_on_gpu.sh"
     places = [str(folders[name]) for name in ("bank", "unlabelled", "teacher", "text")]

@@ -122,6 +122,7 @@ def step(rank: int, task: CaptioningTask) -> tuple[dict[str, float], dict[str, A
     return {name: value.item() for name, value in losses.items()}, gradients
 
 
+@pytest.mark.slow
 def test_ddp_of_the_whole_objective_equals_one_process(tiny_model):
     model = copy.deepcopy(tiny_model)
     model.encoder.dropout.p = 0.0

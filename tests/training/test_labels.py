@@ -12,6 +12,8 @@ from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.config.preset import Preset
 from earwitness.training.run import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("rewarded", [False, True])
 def test_only_the_language_model_learns(bank_folder, tiny_checkpoint, sentence_encoder, tmp_path, rewarded):

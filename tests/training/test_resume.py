@@ -25,6 +25,8 @@ from earwitness.training.callbacks import DiskFullError, Seal, WorkerLostError, 
 from earwitness.training.run import train
 from earwitness.training.stage_trainer import StageTrainer
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = {"mixup": 0.4, "spec_augment": True, "epochs": 3}
 
 

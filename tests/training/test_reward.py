@@ -56,6 +56,7 @@ def test_the_clips_own_caption_earns_most_and_one_that_fits_all_alike_little(pla
     torch.testing.assert_close(same, torch.full((2, 1), -np.log(2.0), dtype=torch.float32))
 
 
+@pytest.mark.slow
 def test_drawn_captions_come_to_earn_more(plain_reward):
     """The reward alone, no caption to copy."""
     torch.manual_seed(0)
@@ -88,6 +89,7 @@ def test_drawn_captions_come_to_earn_more(plain_reward):
     assert earned() > guessed + 3.0  # to say what fits all clips alike is better than to guess
 
 
+@pytest.mark.slow
 def test_a_stage_draws_and_is_judged_by_what_it_says(sentence_encoder, clip_recipe, tmp_path):
     judge = {"sentence_encoder": sentence_encoder, "samples": 2}
     data = clip_recipe(losses={"caption": 0.1, "self_critical": 1.0}, reward=judge)

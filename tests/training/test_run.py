@@ -20,6 +20,8 @@ from earwitness.training.run import train
 from earwitness.training.trainer import prepared_task
 from earwitness.weights.errors import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 ALIGNED = {"guided_caption": 0.5, "cs_global": 0.1, "cs_token": 0.1, "info_nce": 0.1}
 
 

@@ -21,6 +21,8 @@ from earwitness.config.preset import Preset
 from earwitness.training import run as run_module
 from earwitness.training import trainer
 
+pytestmark = pytest.mark.slow
+
 SHARDED = {"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}}
 
 

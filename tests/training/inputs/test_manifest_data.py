@@ -154,6 +154,7 @@ def batches(stage: Any, model: Any, cache: Path) -> tuple[Any, Any]:
     return data.collate([data.train[n] for n in range(4)]), data.collate_eval([data.validation[0]])
 
 
+@pytest.mark.slow
 def test_pictures_and_cached_features_reach_the_model(clip_recipe, tiny_checkpoint, tmp_path, sets, runs):
     rows = runs.read_rows(sets[0])
     features = np.random.default_rng(0).standard_normal((6, 32)).astype(np.float32)
@@ -186,6 +187,7 @@ def test_pictures_and_cached_features_reach_the_model(clip_recipe, tiny_checkpoi
     assert CaptioningTask(model, stage.losses)(**batch)["loss"].isfinite()
 
 
+@pytest.mark.slow
 def test_retrieved_captions_reach_the_teacher(clip_recipe, tiny_checkpoint, tmp_path, sets, runs):
     for path in sets:
         rows = runs.read_rows(path)

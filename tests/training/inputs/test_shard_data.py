@@ -56,6 +56,12 @@ def test_sets_are_drawn_by_their_weight(shards, tmp_path, runs):
     assert 200 < few < 280  # two thirds
 
 
+def test_examples_are_numbered_as_they_are_drawn(shards):
+    """The number seeds an example's draws: each is used once."""
+    places = [example.place for example in take(stream([str(shards)]), 30)]
+    assert [(reader, drawn) for reader, drawn, _ in places] == [(0, i) for i in range(1, 31)]
+
+
 def test_a_reader_goes_on_from_the_place_of_any_example(shards):
     clips = stream([str(shards)], mixup=0.5, seconds=0.3)
     whole = take(clips, 40)
@@ -74,6 +80,7 @@ def test_what_must_not_be_trained_on_is_passed_over_or_named(shards):
         take(stream([str(shards)], foreign=frozenset({"clip5"})), 24)
 
 
+@pytest.mark.slow
 def test_a_killed_run_over_shards_goes_on_exactly(clip_recipe, runs, tmp_path, shards, monkeypatch):
     monkeypatch.setattr("earwitness.training.run.tidy", lambda _: None)  # its last checkpoint is gone on from
     data = clip_recipe({"train": [str(shards)], "mixup": 0.3, "epochs": 3}, evaluate_every=7, workers=2)
