@@ -98,7 +98,7 @@ def test_a_run_that_lost_a_worker_says_so_and_goes_on(clip_recipe, runs, tmp_pat
     whole, bereft = tmp_path / "whole", tmp_path / "bereft"
 
     def lose() -> None:
-        said = r"was lost \(DataLoader worker.*repeat the command"
+        said = r"was killed \(DataLoader worker.*repeat the command"
         with pytest.raises(WorkerLostError, match=said):
             train(Preset.model_validate(data), bereft)
 
