@@ -194,9 +194,9 @@ def trained(variants: list[Variant], scenes: Scenes, seeds: Sequence[int], minut
     return step
 
 
-def of_table(data: Path, seeds: int) -> tuple[Plan, dict[str, Preset], list[int]]:
+def of_table(data: Path, seeds: int, overrides: list[str]) -> tuple[Plan, dict[str, Preset], list[int]]:
     """The plan of LAMB's Table 4, and the preset and seed of every trial."""
-    plan = make_plan(Request("lamb", ["4"], seeds, SHORTER, PRESET, data))
+    plan = make_plan(Request("lamb", ["4"], seeds, overrides, PRESET, data))
     presets = {trial.name: trial.training.preset for trial in plan.trials}
     return plan, presets, [trial.seed for trial in plan.trials]
 
@@ -219,13 +219,12 @@ def main() -> None:
     parser.add_argument("--override", action="append", default=[], help="of every variant")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    SHORTER.extend(options.override)
-    plan = None
+    overrides, plan = [*SHORTER, *options.override], None
     if options.what == "weights":
-        presets = {name: load_preset(PRESET, [*SHORTER, *more]) for name, more in WEIGHTS.items()}
+        presets = {name: load_preset(PRESET, [*overrides, *more]) for name, more in WEIGHTS.items()}
         seeds = [0] * len(presets)
     else:
-        plan, presets, seeds = of_table(options.data, options.seeds)
+        plan, presets, seeds = of_table(options.data, options.seeds, overrides)
     first = next(iter(presets.values())).model
     towers = build_model(first).eval()
     train, held = (Scenes.of(options.data / f"{name}.jsonl", towers) for name in ("train", "validation"))
@@ -242,7 +241,7 @@ def main() -> None:
     print("\n".join(lines(figures)))
     if plan is not None:
         print("\n".join(text_tables(plan, list(cells(plan, figures)))))
-    append(f"smollm_{options.what}", {"steps": steps, "batch": 8, "figures": figures, "options": SHORTER})
+    append(f"smollm_{options.what}", {"steps": steps, "batch": 8, "figures": figures, "options": overrides})
 
 
 if __name__ == "__main__":
