@@ -6,8 +6,10 @@ and runtime.json.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +160,8 @@ class OnnxModel:
         """Clips of one length at a time, so that nothing is padded: their places, h_a, tag logits of tokens,
         tags.
         """
-        spectra = [self._log_mel(without_offset(sound)) for sound in sounds]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            spectra = list(threads.map(lambda sound: self._log_mel(without_offset(sound)), sounds))
         for alike in _alike(spectra):
             count = max(1, MOST_FRAMES // spectra[alike[0]].shape[1])
             for first in range(0, len(alike), count):
