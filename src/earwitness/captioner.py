@@ -213,8 +213,8 @@ class Captioner:
             audible.sort(key=lambda pair: len(pair[1].waveform))
             for first in range(0, len(audible), batch_size):
                 places, batch = zip(*audible[first : first + batch_size])
-                for i, caption in zip(places, self._caption_batch(batch, decoding)):
-                    captions[i] = caption
+                for i, decoded in zip(places, self._caption_batch(batch, decoding)):
+                    captions[i] = decoded
             for caption in captions:
                 self.last = caption or self.last
                 yield caption
