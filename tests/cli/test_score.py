@@ -81,7 +81,7 @@ def test_a_comparison_goes_into_every_file(tmp_path):
     page = tmp_path / "differences.html"
     done = run(*command, "--out", tmp_path / "r.json", "--differences", page)
     assert done.exit_code == 0, done.output
-    assert done.stdout.count(" *\n") == 2 and "corrected for 2 metrics" in done.stdout
+    assert done.stdout.count(" *\n") == 2 and "after correction for 2 metrics" in done.stdout
     assert "rouge_l    100.00  [100.00, 100.00]" in done.stdout
     stored = json.loads((tmp_path / "r.json").read_text("utf-8"))
     wanted = compare(*(score_files(file, other, "rouge_l,cider_d") for file in (own, second)))["rouge_l"]
