@@ -110,7 +110,7 @@ def test_a_clip_that_is_gone_makes_sharding_fail_after_the_others(tmp_path):
     clip(tmp_path / "here.wav")
     done = run("shard", tmp_path / "m.jsonl", "-o", tmp_path / "s")
     assert done.exit_code == 1 and "1 clips in 1 shards" in done.stdout
-    assert "left out: row 2" in done.stderr and "gone.wav" in done.stderr
+    assert "skipped: row 2" in done.stderr and "gone.wav" in done.stderr
 
 
 @pytest.mark.parametrize(

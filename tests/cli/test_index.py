@@ -44,7 +44,7 @@ def options(captions: list[Path]) -> list[object]:
 def test_index_reads_tables_manifests_and_lines(captions, clap, tmp_path):
     out = tmp_path / "store"
     result = run("index", *options(captions), "--out", out, "--embedder", clap)
-    assert f"7 captions of 5 clips in {out}" in result.stdout and "fetched" not in result.stderr
+    assert f"7 captions of 5 clips in {out}" in result.stdout and "downloaded" not in result.stderr
     store = CaptionDatastore.load(out)
     assert store.embedder.name == str(clap)
     assert list(store.captions) == [
@@ -93,7 +93,7 @@ def test_index_refuses_what_it_cannot_use(captions, clap, tmp_path):
     assert "empty.txt holds no captions" in refusal(
         "--captions", tmp_path / "empty.txt", "--out", tmp_path / "s"
     )
-    assert "holds something else" in refusal(*options(captions), "--out", tmp_path)
+    assert "is not a datastore" in refusal(*options(captions), "--out", tmp_path)
     assert (tmp_path / "a.csv").is_file()
     nowhere = run(
         "index", *options(captions), "--out", tmp_path / "s", "--embedder", tmp_path / "no", status=2
