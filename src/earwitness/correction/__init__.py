@@ -1,4 +1,4 @@
-"""Captions that read as faulty, found by an error detector and rewritten by a language model."""
+"""Correction of faulty captions: an error detector flags them, a language model rewrites them."""
 
 from __future__ import annotations
 

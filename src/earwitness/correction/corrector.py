@@ -1,4 +1,4 @@
-"""Corrector: a language model rewrites the captions that read as faulty (LOAE's post-corrector)."""
+"""Corrector: a language model rewrites captions that are flagged as faulty (LOAE's post-corrector)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _CHATTER = re.compile(
 
 
 class Correction(NamedTuple):
-    """What became of a caption.
+    """The result for one caption.
 
-    text: the caption to use. original: as it was. error_probability: what the detector said of it. outcome:
-    "kept" (below the threshold, or the model changed nothing), "corrected", or "refused" (the original is
-    used). answer: the model's, None if it was not called. reason: why an answer was refused.
+    text: the caption to use. original: the input. error_probability: the detector's, of the original.
+    outcome: "kept" (below the threshold, or the model changed nothing), "corrected", or "refused" (the
+    original is used). answer: the model's, None if it was not called. reason: why an answer was refused.
     """
 
     text: str
@@ -125,7 +125,7 @@ class Corrector:
         return cls(model.to(device), tokenizer, error_probability, **settings)
 
     def __call__(self, captions: Sequence[str]) -> list[Correction]:
-        """A Correction for every caption, in order."""
+        """Return a Correction for every caption, in order."""
         if not captions:
             return []
         probabilities = [float(p) for p in self.error_probability(captions)]
@@ -141,7 +141,7 @@ class Corrector:
         return self._improved(results)
 
     def _judge(self, asked: Correction, answer: tuple[str, bool]) -> Correction:
-        """What the answer is, before the detector has seen it."""
+        """Judge an answer by its text, before the detector."""
         said, finished = answer
         text = caption_in(said, asked.original) if finished else None
         text = self.normalise(text) if text else None
@@ -155,7 +155,7 @@ class Corrector:
         return asked._replace(text=text, answer=said, outcome=outcome)
 
     def _improved(self, results: list[Correction]) -> list[Correction]:
-        """Those corrected whose text the detector finds no better are refused."""
+        """Refuse corrections that the detector rates no better than the original."""
         changed = [i for i, result in enumerate(results) if result.outcome == "corrected"]
         after = self.error_probability([results[i].text for i in changed]) if changed else []
         for i, probability in zip(changed, map(float, after)):
@@ -165,7 +165,7 @@ class Corrector:
 
     @torch.inference_mode()
     def _ask(self, captions: Sequence[str]) -> list[tuple[str, bool]]:
-        """For each caption what the model answers, and whether it came to an end."""
+        """Return the model's answer for each caption, and whether it is complete."""
         from transformers import GenerationConfig
 
         ends = _end_ids(self.model, self.tokenizer)
@@ -188,7 +188,7 @@ class Corrector:
         turns = [{"role": "system", "content": self.prompt}, {"role": "user", "content": caption}]
         try:
             text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # templates raise what they like; some know no system's turn
+        except Exception as error:  # templates raise various errors; some have no system role
             if "system" not in str(error).lower():
                 raise
             turns = [{"role": "user", "content": f"{self.prompt}\n\n{caption}"}]
@@ -202,7 +202,7 @@ def _refused(result: Correction, reason: str) -> Correction:
 
 
 def lost_words(original: str, answer: str) -> list[str]:
-    """The content words of a caption of which the answer has no form: "barks" is a form of "bark"."""
+    """Return the content words of a caption without any form in the answer ("barks" is a form of "bark")."""
     kept = set(stems(answer))
     return [word for word in _words(original) if word not in FUNCTION_WORDS and stem(word) not in kept]
 
@@ -215,11 +215,11 @@ def _reordered(original: str, answer: str) -> bool:
 
 
 def caption_in(answer: str, original: str) -> str | None:
-    """The rewritten caption in a model's answer, or None if the answer is no such thing.
+    """Extract the rewritten caption from a model's answer; None if there is none.
 
     Allowed around it: the prompt's own format ("old ==> new"), quotation marks, a full stop. Refused: more
-    than one line, talk about the sentence or to the reader, markup, questions, something much longer or
-    shorter than the original, and something that shares less than half its words with it.
+    than one line, comments on the sentence or to the reader, markup, questions, a text much longer or shorter
+    than the original, and one that shares less than half its words with it.
     """
     old, arrow, new = answer.partition(_ARROW)
     if arrow and _words(old) != _words(original):
@@ -240,7 +240,7 @@ def _words(text: str) -> list[str]:
 
 
 def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every id that ends an answer; a chat model often has more than its tokenizer's one."""
+    """Return every id that ends an answer; a chat model often has more than its tokenizer's one."""
     ends = getattr(model.generation_config, "eos_token_id", None)
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:

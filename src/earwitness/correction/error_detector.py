@@ -1,4 +1,4 @@
-"""Fluency error detector of FENSE (Zhou et al. 2022): does a caption read as faulty, and in which way?"""
+"""Fluency error detector of FENSE (Zhou et al. 2022): the probability of each kind of error in a caption."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ErrorDetector(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, encoder: str | Path | None = None) -> Self:
-        """A checkpoint as FENSE publishes it (echecker_clotho_audiocaps_base.ckpt, ..._tiny.ckpt).
+        """Load a checkpoint as FENSE publishes it (echecker_clotho_audiocaps_base.ckpt, ..._tiny.ckpt).
 
         The file holds model_type (the name of its BERT), num_classes and state_dict; it is read with
         weights_only. encoder: name or folder that BERT's config and tokenizer come from, default model_type;
@@ -88,7 +88,7 @@ class ErrorDetector(nn.Module):
 
 
 def plain_words(caption: str) -> str:
-    """Lower-case and without punctuation, as the detector was trained."""
+    """Lower-case a caption and remove punctuation, as in the detector's training."""
     return re.sub(r"[^\w\s]", "", caption).lower()
 
 

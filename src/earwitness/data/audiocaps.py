@@ -38,9 +38,9 @@ class Entry:
 
 
 def read_audiocaps(folder: Path, clips: Path | None = None) -> Found:
-    """Rows of every split whose table is in `folder`, each with the YouTube id for its own.
+    """Read the rows of every split whose table is in `folder`, with YouTube ids as their ids.
 
-    clips: folder of the clips, else `folder`. Missing ones are named ID_START. Raises DataError.
+    clips: folder of the clips, else `folder`. Missing ones are reported as ID_START. Raises DataError.
     """
     tables = {split: file for split, name in TABLES.items() if (file := find_file(folder, name))}
     if not tables:
@@ -85,7 +85,7 @@ def _names(entry: Entry) -> Iterator[str]:
 
 
 def download_commands(missing: dict[str, list[str]], into: Path) -> Iterator[str]:
-    """For each missing clip the line of shell that fetches its ten seconds with yt-dlp. Runs nothing."""
+    """Yield for each missing clip the shell command that downloads its ten seconds with yt-dlp."""
     for split, names in missing.items():
         for name in names:
             youtube_id, _, start = name.rpartition("_")

@@ -1,4 +1,4 @@
-"""What the readers of published sets share: a folder of clips, tables of captions, what was found."""
+"""Shared by the readers of published sets: folders of clips, tables of captions, results."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from earwitness.media.files import AUDIO_SUFFIXES, is_media_path
 
 
 class DataError(ValueError):
-    """A set that is not laid out as it must be; the message says what is missing and what to do."""
+    """A set with an unexpected layout; the message states what is missing and the fix."""
 
 
 @dataclass
 class Found:
-    """What a reader found: rows by split, names of clips that are not there, rows left out by reason.
+    """Results of a reader: rows by split, names of missing clips, skipped rows by reason.
 
-    uncaptioned: names of clips without a caption, by split. notes: what the user should know of the rest.
+    uncaptioned: names of clips without a caption, by split. notes: messages on the rest.
     """
 
     splits: dict[str, list[Row]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
     def lists(self, split: str) -> tuple[list[Row], list[str]]:
-        """Rows and missing names of a split, to be added to."""
+        """Return the rows and missing names of a split, for additions."""
         return self.splits.setdefault(split, []), self.missing.setdefault(split, [])
 
 
@@ -50,7 +50,7 @@ class Clip:
 
 
 class ClipFolder:
-    """Sound and video files in a folder and the folders within, to be found by name without its ending.
+    """Audio and video files in a folder and its subfolders, found by name without ending.
 
     Names are compared in Unicode's composed form: file systems differ in how they write an accent.
     """
@@ -63,7 +63,7 @@ class ClipFolder:
 
     @classmethod
     def open(cls, folder: Path) -> ClipFolder:
-        """Links to folders are not followed. Raises DataError if there is no such folder."""
+        """List a folder; links to folders are not followed. Raises DataError if there is no such folder."""
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
         root = folder.absolute()
@@ -72,11 +72,11 @@ class ClipFolder:
         return cls(root, filter(is_media_path, named))
 
     def below(self, *words: str) -> list[Path]:
-        """The files below a folder that has one of these words in its name."""
+        """Return the files below a folder that has one of these words in its name."""
         return [f for f in self.files if set(words) & set(_words(str(f.parent.relative_to(self.root))))]
 
     def by_split(self, words: Mapping[str, Sequence[str]]) -> dict[str, ClipFolder]:
-        """Each split with the files below its folders; what is below no split's folder may be any split's.
+        """Return each split with the files below its folders; files below none may belong to any split.
 
         words: of the folders' names. A clip of the same name in another split's folder is another clip.
         """
@@ -86,7 +86,7 @@ class ClipFolder:
         return {split: ClipFolder(self.root, files + others) for split, files in own.items()}
 
     def find(self, *names: str) -> Clip | None:
-        """The first of these names, without endings, that is there."""
+        """Return the clip of the first of these names, without endings, that exists."""
         for name in names:
             if files := self._by_name.get(_composed(name)):
                 sounds = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
@@ -104,7 +104,7 @@ def _words(path: str) -> list[str]:
 
 
 def read_text(file: Path) -> str:
-    """A file in UTF-8, UTF-16 with its byte order mark (Excel's "Unicode text"), or else Latin-1.
+    """Read a file in UTF-8, UTF-16 with byte order mark (Excel's "Unicode text"), or else Latin-1.
 
     Raises DataError.
     """
@@ -120,7 +120,7 @@ def read_text(file: Path) -> str:
 
 
 def read_table(file: Path, needed: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
-    """Rows of a CSV file with a header; cells that are not there are empty. Raises DataError."""
+    """Read the rows of a CSV file with a header; missing cells are empty. Raises DataError."""
     reader = csv.DictReader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, restval="")
     try:
         columns = reader.fieldnames or []
@@ -132,7 +132,7 @@ def read_table(file: Path, needed: Sequence[str], delimiter: str = ",") -> list[
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """The file of that name in a folder or one folder below. Raises DataError if there are several."""
+    """Return the file of that name in a folder or one folder below. Raises DataError if there are several."""
     found = [file for file in [folder / name, *sorted(folder.glob(f"*/{name}"))] if file.is_file()]
     if len(found) > 1:
         raise DataError(f"there are {' and '.join(map(str, found))}: name the folder of one of them")

@@ -3,8 +3,8 @@
     file_name,caption              audio,caption_1,caption_2,start,end,split
     dog.wav,a dog barks            a/long.flac,rain falls,it rains,12.5,22.5,train
 
-Rows of one clip (same file, start and end) become one row with all their captions. A clip without a caption
-is named and left out; rows that share an id are numbered, and that is said.
+Rows of one clip (same file, start and end) are merged into one with all captions. A clip without a caption is
+reported and skipped; rows that share an id are numbered, with a note.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 from earwitness.data.clips import ClipFolder, DataError, Found, read_table, read_text
 from earwitness.data.manifest import Row
 
-FILE_COLUMNS = ["audio", "file_name", "filename", "file", "path"]  # the first that is there
+FILE_COLUMNS = ["audio", "file_name", "filename", "file", "path"]  # the first that exists is used
 CAPTION_COLUMN = re.compile(r"captions?(_?\d+)?")
 WHOLE = "manifest"  # the split of a table without a column `split`
 
 
 def read_folder(folder: Path, table: Path | None = None) -> Found:
-    """Rows of every split. table: else the one CSV or TSV file in the folder. Raises DataError.
+    """Read the rows of every split. table: default the one CSV or TSV file in the folder. Raises DataError.
 
     Cells of a CSV file are separated by commas, or by semicolons if its first line has those.
     Files are named from the folder on, or by name alone, with or without ending. Other columns: id, video,
@@ -65,7 +65,7 @@ def read_folder(folder: Path, table: Path | None = None) -> Found:
 
 
 def _numbered(rows: list[Row], notes: list[str]) -> list[Row]:
-    """Rows with ids of their own: "a.wav", "a.wav#2" ... for those that shared one, with a note."""
+    """Number rows that share an id, "a.wav", "a.wav#2" ..., and add a note."""
     seen: Counter[str] = Counter()
     taken = {row.id for row in rows}
     numbered = []

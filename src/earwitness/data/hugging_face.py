@@ -1,6 +1,6 @@
 """Hugging Face datasets on disk whose audio column holds files as bytes: Parquet shards, or `save_to_disk`.
 
-The bytes are written out as they are, one file a clip; rows of the same sound become one row with all their
+The bytes are written unchanged, one file per clip; rows of the same audio are merged into one with all
 captions. Needs pyarrow.
 """
 
@@ -41,9 +41,9 @@ def is_hugging_face(folder: Path) -> bool:
 
 
 def read_hugging_face(folder: Path, out: Path) -> Found:
-    """Rows of every split; the sounds are written to OUT/audio/SPLIT. What is there already is kept.
+    """Read the rows of every split; write their audio to OUT/audio/SPLIT, where existing files are kept.
 
-    Raises DataError for columns that are not there.
+    Raises DataError for missing columns.
     """
     try:
         import pyarrow  # noqa: F401

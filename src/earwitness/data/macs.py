@@ -1,7 +1,7 @@
 """MACS (Martin-Morato and Mesaros, 2021): MACS.yaml, MACS_competence.csv and TAU Urban Acoustic Scenes 2019.
 
 MACS.yaml holds files: a list of filename and annotations, each with annotator_id, sentence and tags. The
-competence table (tab-separated: annotator_id, competence) says how far each annotator is to be trusted.
+competence table (tab-separated: annotator_id, competence) estimates how reliable each annotator is.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class _Table(BaseModel):
 
 
 def read_macs(folder: Path, clips: Path | None = None, *, min_competence: float = 0.0) -> Found:
-    """Rows with the captions of the most competent annotators first; their labels are all annotators' tags.
+    """Read rows with the captions of the most competent annotators first; labels are all annotators' tags.
 
-    min_competence: sentences of annotators below it, and of unknown ones if it is above 0, are left out.
+    min_competence: sentences of annotators below it, and of unknown ones if it is above 0, are skipped.
     clips: folder of the clips, else `folder`. Raises DataError.
     """
     table = find_file(folder, "MACS.yaml")

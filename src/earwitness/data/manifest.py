@@ -1,10 +1,10 @@
-"""Manifests: JSON lines, one row a clip, opened in moments however many there are.
+"""Manifests: JSON lines, one row per clip, opened quickly at any size.
 
     rows = Manifest.open("audiocaps/train.jsonl")
     rows[1_234_567].captions
 
-Where each line begins is kept beside the manifest, in NAME.index (8 bytes a row), and mapped into memory: a
-manifest that was opened before opens at once, and only requested rows are read.
+The offset of each line is stored beside the manifest, in NAME.index (8 bytes a row), and mapped into memory:
+a manifest opens at once when it was opened before, and only requested rows are read.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A clip: the sound of `audio` from `start` to `end` (None: its end), in seconds.
+    """A clip: `audio` from `start` to `end` (None: its end), in seconds.
 
-    audio, video: absolute paths when read by a Manifest. captions may be empty where there are none to learn
-    from. labels: tags of the sound. retrieved: captions of similar clips; None where none were looked for.
+    audio, video: absolute paths when read by a Manifest. captions: may be empty. labels: tags of the audio.
+    retrieved: captions of similar clips; None where no retrieval was done.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Row:
 
     @classmethod
     def from_json(cls, data: Any) -> Row:
-        """A row of these columns and types; others are ignored, but for names that are nearly one of these.
+        """Parse a row; unknown columns are ignored unless they resemble a known name.
 
         Raises ValueError that names the column.
         """
@@ -69,7 +69,7 @@ class Row:
         return row
 
     def to_json(self) -> dict[str, Any]:
-        """id, audio, captions, and of the other columns those that say something."""
+        """Return id, audio, captions, and the other columns that are set."""
         more = {
             "video": self.video,
             "start": self.start or None,
@@ -123,7 +123,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {  # column -> how it is read
 class Manifest(Sequence[Row]):
     """The rows of a JSONL file; a row is read and checked on access.
 
-    Safe to share between threads and to hand to other processes.
+    Safe to share between threads and to send to other processes.
     """
 
     def __init__(self, path: Path, offsets: NDArray[np.int64]):
@@ -131,7 +131,7 @@ class Manifest(Sequence[Row]):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Manifest:
-        """Raises ManifestError if there is no such file."""
+        """Open a manifest. Raises ManifestError if there is no such file."""
         path = Path(path).absolute()
         if not path.is_file():
             raise ManifestError(f"{path}: there is no such manifest")
@@ -145,7 +145,7 @@ class Manifest(Sequence[Row]):
     @overload
     def __getitem__(self, i: slice) -> list[Row]: ...
     def __getitem__(self, i: int | slice) -> Row | list[Row]:
-        """Raises ManifestError, with the line's number, for a row that is not as it should be."""
+        """Return a row or a slice. Raises ManifestError, with the line's number, for a faulty row."""
         if isinstance(i, slice):
             return [self[k] for k in range(*i.indices(len(self)))]
         i = range(len(self))[i]  # negative ones count from the end; IndexError
@@ -177,15 +177,15 @@ class Manifest(Sequence[Row]):
 
 
 def located(row: Row, folder: Path) -> Row:
-    """The row with its paths, which start from `folder`, made absolute."""
+    """Return the row with its paths, relative to `folder`, made absolute."""
     video = None if row.video is None else os.path.join(folder, row.video)
     return replace(row, audio=os.path.join(folder, row.audio), video=video)
 
 
 def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> int:
-    """Writes rows with absolute paths as a manifest, whole or not at all; returns how many they were.
+    """Write rows with absolute paths as a manifest, atomically; return their number.
 
-    Paths are written relative to the manifest, so that it can be moved together with what it names.
+    Paths are written relative to the manifest, so that it can be moved together with its files.
     """
     path = Path(path).absolute()
     folder, count = os.path.realpath(path.parent), 0
@@ -200,7 +200,7 @@ def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> int:
 
 
 def _relative(path: str, folder: str) -> str:
-    """From the true place of `folder`: a way up through a linked folder would end elsewhere."""
+    """Make a path relative to the real path of `folder`: ".." of a linked folder would lead elsewhere."""
     return os.path.relpath(os.path.join(_real(os.path.dirname(path)), os.path.basename(path)), folder)
 
 
@@ -208,10 +208,10 @@ _real = lru_cache(maxsize=4096)(os.path.realpath)
 
 
 def line_offsets(path: Path) -> NDArray[np.int64]:
-    """Where the lines of a file begin, and where it ends, in bytes: int64 [lines + 1].
+    """Return the byte offsets of a file's lines and its end: int64 [lines + 1].
 
-    Kept in PATH.index, behind the time of the file's last change; built anew when that or the size differs.
-    Where it cannot be written it is held in memory.
+    They are stored in PATH.index, after the time of the file's last change, and rebuilt when that or the size
+    differs; in memory if the index cannot be written.
     """
     kept, now = path.with_name(path.name + ".index"), path.stat()
     with suppress(OSError, ValueError, EOFError):  # none yet, or none of ours

@@ -1,8 +1,7 @@
-"""Which clips of two sets are the same recording, by the names that published sets give them.
+"""Overlap of two sets: clips of the same recording, by the names that published sets give them.
 
-AudioCaps and the AudioSet part of WavCaps name a clip by its YouTube id, in several spellings; WavCaps
-names a
-Freesound recording by its number; Clotho names files, with their ending or without it.
+AudioCaps and the AudioSet part of WavCaps name a clip by its YouTube id, in several spellings; WavCaps names
+a Freesound recording by its number; Clotho names files, with or without their ending.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _FREESOUND = re.compile(r"^freesound[_:-]?(?P<id>\d+)$", re.IGNORECASE)
 
 
 def clip_keys(name: str) -> frozenset[str]:
-    """What a row's id says of its recording; two rows that share a key are of one recording."""
+    """Return keys of a row's recording from its id; rows that share a key have the same recording."""
     plain = _ENDING.sub("", name.strip())
     keys = {plain}
     if found := _FREESOUND.match(plain):
@@ -31,7 +30,7 @@ def clip_keys(name: str) -> frozenset[str]:
 
 
 def keys_of_test(path: str) -> frozenset[str]:
-    """The keys of a test set: a manifest, or ids as `earwitness data wavcaps --forbid` takes them.
+    """Return the keys of a test set: a manifest, or ids as `earwitness data wavcaps --forbid` takes them.
 
     Raises ManifestError, DataError.
     """

@@ -25,7 +25,7 @@ from earwitness.media.files import probe
 from earwitness.media.reading import SHORTEST, load_audio
 from earwitness.prefetch import map_ahead
 
-READERS = 8  # threads: looking at a file is mostly waiting for it
+READERS = 8  # threads: reading headers is mostly waiting
 SHOWN = 5  # names of each kind that are printed; the report has all
 
 Placed = tuple[str, Row]  # split or set, row of it
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds that a clip must last. Others are left out of the manifest."""
+    """Allowed durations of clips, s. Others are not in the manifest."""
 
     shortest: float = SHORTEST
     longest: float = float("inf")
@@ -43,7 +43,7 @@ class Bounds:
 
 @dataclass
 class SplitReport:
-    """One split. rows: what its manifest holds; the rest names what it lacks, and what is in it twice."""
+    """One split. rows: those of its manifest; the rest reports missing, faulty and duplicate clips."""
 
     rows: list[Row] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of each row
@@ -91,7 +91,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """For eyes."""
+        """Yield the report as lines of text."""
         for name, split in self.splits.items():
             hours, captions = sum(split.seconds) / 3600, sum(len(row.captions) for row in split.rows)
             yield f"{name}: {len(split.rows)} clips, {captions} captions, {hours:.2f} hours"
@@ -130,7 +130,7 @@ def examine(
 
 
 def write(report: Report, out: Path) -> None:
-    """OUT/SPLIT.jsonl for every split, and OUT/report.json."""
+    """Write OUT/SPLIT.jsonl for every split, and OUT/report.json."""
     for name, split in report.splits.items():
         write_manifest(out / f"{name}.jsonl", split.rows)
     with atomic_write(out / "report.json") as file:
@@ -159,7 +159,7 @@ def _look_at(name: str, rows: Sequence[Row], bounds: Bounds, decode: bool) -> Sp
 
 
 def _declared(row: Row) -> tuple[float, float] | MediaError:
-    """(seconds, 1): what the header says; decoded where it does not say it."""
+    """Return (seconds, 1) from the header, or by decoding where the header has no duration."""
     try:
         info = probe(row.audio)
         if not info.has_audio:
@@ -172,7 +172,7 @@ def _declared(row: Row) -> tuple[float, float] | MediaError:
 
 
 def _decoded(row: Row) -> tuple[float, float] | MediaError:
-    """(seconds, share of what the header promises)."""
+    """Return (decoded seconds, their share of the header's duration)."""
     try:
         audio = load_audio(row.audio, start=row.start, end=row.end)
     except MediaError as error:
@@ -185,7 +185,7 @@ def _same_ids(clips: Sequence[Placed]) -> list[list[Placed]]:
 
 
 def _same_sounds(clips: Sequence[Placed]) -> Iterator[list[Placed]]:
-    """Clips of equal files; within a split, of equal stretches of them. Only files of equal size are read."""
+    """Yield clips of equal files; within a split, of equal segments. Only files of equal size are read."""
     there = [(size, placed) for placed, size in zip(clips, _map(_size, clips, "Comparing sizes")) if size]
     doubtful = [placed for group in _groups(there) for placed in group]
     digests = _map(_digest, doubtful, "Comparing sounds")
@@ -208,7 +208,7 @@ def _digest(placed: Placed) -> bytes:
 
 
 def _groups(pairs: Iterable[tuple[Any, T]]) -> list[list[T]]:
-    """What has the same key, where more than one has it."""
+    """Group values by key; return groups of more than one."""
     groups: dict[Any, list[T]] = defaultdict(list)
     for key, value in pairs:
         groups[key].append(value)

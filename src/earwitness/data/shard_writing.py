@@ -1,7 +1,7 @@
-"""Writing shards: the clips of a manifest as WebDataset tars, to be read by earwitness.data.shards.
+"""Writer of shards: the clips of a manifest as WebDataset tars, for earwitness.data.shards.
 
-Shard k holds the same rows in the same bytes whenever it is written, and takes its name when it is whole: a
-run that was interrupted resumes with the missing shards.
+Shard k has the same rows in the same bytes whenever it is written, and gets its name when complete: an
+interrupted run resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class Shard:
 
 
 def write_shards(manifest: Manifest, out: Path, plan: Sharding, workers: int = 1) -> list[Shard]:
-    """Writes the shards that are not there yet, and the index of all.
+    """Write the missing shards, and the index of all.
 
-    A clip that cannot be read is left out. Sounds alone are written, no pictures. Raises ShardError if `out`
-    holds shards of another manifest or plan, OSError if it cannot be written to.
+    Clips that cannot be read are skipped. Only audio is written, no video. Raises ShardError if `out` has
+    shards of another manifest or plan, OSError if it is not writable.
     """
     _agree(manifest, out, plan)
     for stale in out.glob(".*.part"):  # of a run that was killed
@@ -79,7 +79,7 @@ def write_shards(manifest: Manifest, out: Path, plan: Sharding, workers: int = 1
 
 
 def write_shard(manifest: Manifest, out: Path, plan: Sharding, number: int) -> Shard:
-    """Shard `number`, if it is not there yet."""
+    """Write shard `number`, unless it exists."""
     chosen = _order(len(manifest), plan.seed)[number * plan.rows : (number + 1) * plan.rows].tolist()
     path = out / f"clips-{number:06d}.tar"
     if path.is_file():
@@ -104,7 +104,7 @@ def write_shard(manifest: Manifest, out: Path, plan: Sharding, number: int) -> S
 
 
 def _written(manifest: Manifest, path: Path, chosen: Sequence[int]) -> Shard:
-    """What an earlier run wrote."""
+    """Read the record of a shard that an earlier run wrote."""
     try:
         with tarfile.open(path, "r:") as tar:
             there = {name.partition(".")[0] for name in tar.getnames()}
@@ -115,7 +115,7 @@ def _written(manifest: Manifest, path: Path, chosen: Sequence[int]) -> Shard:
 
 
 def _content(row: Row, encode: str | None) -> tuple[Row, str, bytes]:
-    """The row as it is stored, the ending of its sound, and the sound. Raises MediaError, OSError."""
+    """Return the stored row, the ending of its audio, and the audio's bytes. Raises MediaError, OSError."""
     if encode is None:
         file = Path(row.audio)
         if (size := file.stat().st_size) > MAX_MEMBER:
@@ -157,7 +157,7 @@ ENCODERS = {"flac": encode_flac, "opus": encode_opus}  # by ending
 
 
 def _agree(manifest: Manifest, out: Path, plan: Sharding) -> None:
-    """Writes the plan, or sees that the one that is there is this one."""
+    """Write the plan, or check that the existing one is equal. Raises ShardError."""
     with manifest.path.open("rb") as file:
         own = asdict(plan) | {"manifest": hashlib.file_digest(file, "sha256").hexdigest()}
     file_ = out / PLAN
@@ -167,7 +167,7 @@ def _agree(manifest: Manifest, out: Path, plan: Sharding) -> None:
         return
     there = json.loads(file_.read_text("utf-8"))
     if differing := [name for name in own if there.get(name) != own[name]]:
-        raise ShardError(f"{out} holds shards of another {', '.join(differing)}: name another folder")
+        raise ShardError(f"{out} holds shards of another {', '.join(differing)}: choose another folder")
 
 
 @lru_cache(maxsize=1)

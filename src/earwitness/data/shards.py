@@ -1,4 +1,4 @@
-"""Reading shards: WebDataset tars of sounds and rows, from a folder or any address that fsspec opens.
+"""Reader of shards: WebDataset tars of audio and rows, from a folder or any address that fsspec opens.
 
     stream = ShardStream("s3://bucket/audiocaps", rank=rank, world_size=world_size)
     loader = DataLoader(stream, batch_size=None, num_workers=4)
@@ -43,7 +43,7 @@ class ShardError(ValueError):
 
 
 class Place(NamedTuple):
-    """How far a reader has come: epoch, number of the shard among its own, samples taken of it."""
+    """Position of a reader: epoch, number of the shard among its own, samples taken of it."""
 
     epoch: int = 0
     shard: int = 0
@@ -61,7 +61,7 @@ class Sample:
 
 
 class ShardStream(IterableDataset[Sample]):
-    """Samples of a set of shards, epoch after epoch.
+    """Stream of the samples of a set of shards, epoch after epoch.
 
     source: folder or address that holds index.json. epochs: None for no end. starts: for each reader, number
     rank x workers + worker, the place to resume from; the numbers of ranks and workers must be what they
@@ -94,7 +94,7 @@ class ShardStream(IterableDataset[Sample]):
         return self.read(self.rank * workers + (worker.id if worker else 0), self.world_size * workers)
 
     def read(self, reader: int, readers: int) -> Iterator[Sample]:
-        """The samples of one of `readers` readers."""
+        """Yield the samples of one of `readers` readers."""
         start = self.starts.get(reader, Place())
         for epoch in count(start.epoch) if self.epochs is None else range(start.epoch, self.epochs):
             place = Place(epoch)
@@ -138,7 +138,7 @@ def share(items: Sequence[T], reader: int, readers: int) -> list[tuple[T, int, i
 
 
 def read_index(source: str) -> list[tuple[str, int]]:
-    """The shards' names and how many clips each holds. Raises ShardError."""
+    """Return the shards' names and numbers of clips. Raises ShardError."""
     place = f"{source}/{INDEX}"
     try:
         with open_file(place) as file:
@@ -156,7 +156,7 @@ def read_index(source: str) -> list[tuple[str, int]]:
 
 
 def read_shard(file: IO[bytes], name: str, rows: int) -> Iterator[tuple[Row, bytes] | None]:
-    """The samples of a tar, one after the other; None for a damaged one. Warns at the end, naming those.
+    """Yield the samples of a tar; None for a damaged one. Warn at the end with their names.
 
     rows: how many there should be.
     """
@@ -204,7 +204,7 @@ def _sample(place: str, parts: dict[str, bytes]) -> tuple[Row, bytes]:
 
 
 def open_file(place: str) -> IO[bytes]:
-    """A local file, or whatever address fsspec knows. Raises ShardError where that needs a package more."""
+    """Open a local file or any address of fsspec. Raises ShardError where that needs another package."""
     if "://" not in place:
         return open(place, "rb")
     import fsspec

@@ -1,4 +1,4 @@
-"""A manifest in two: clips to train on, and clips held out to see what training reached."""
+"""Split of a manifest into training clips and held-out validation clips."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ HELD_OUT = 1 / 6
 
 
 def split_manifest(manifest: Path, out: Path, share: float = HELD_OUT) -> tuple[Path, Path]:
-    """Writes `out`/train.jsonl and `out`/validation.jsonl; returns both paths.
+    """Write `out`/train.jsonl and `out`/validation.jsonl; return both paths.
 
-    `share` of the recordings are held out, at least two, which metrics of captions need. The choice depends
-    on the recordings' file names alone: it is the same each time, and stretches of one recording stay
-    together. Rows without a caption are in neither. Raises ValueError for fewer than three such recordings.
+    `share` of the recordings are held out, at least two, which caption metrics need. The choice depends on
+    the recordings' file names alone: it is the same each time, and segments of one recording stay together.
+    Rows without a caption are in neither. Raises ValueError for fewer than three such recordings.
     """
     rows = [row for row in Manifest.open(manifest) if any(caption.strip() for caption in row.captions)]
     ranked = sorted({row.audio for row in rows}, key=_rank)

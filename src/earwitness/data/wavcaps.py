@@ -30,7 +30,7 @@ def read_wavcaps(
     blacklists: Iterable[str] = (),
     forbidden: Iterable[Path] = (),
 ) -> Found:
-    """Rows of the sources that are there, but for excluded ids. clips: folder of the clips, else `folder`.
+    """Read the rows of the existing sources, without excluded ids. clips: folder of the clips, else `folder`.
 
     blacklists: all_ac, test_ac or ub8k_esc50_vggsound, which name published files. forbidden: files of ids,
     see `read_ids`. A row's id is the YouTube id, as in AudioCaps, or SOURCE_ID; its labels are Freesound's
@@ -61,13 +61,13 @@ def read_wavcaps(
 
 
 def found_blacklists(folder: Path) -> list[str]:
-    """The published blacklist of all of AudioCaps and Clotho, where it is among the set's files."""
+    """Return the published blacklist of all of AudioCaps and Clotho, if it is among the set's files."""
     file = _json_files(folder) / "blacklist" / "blacklist_exclude_all_ac.json"
     return ["all_ac"] if file.is_file() else []
 
 
 def read_ids(file: Path) -> set[Id]:
-    """Ids that must not be trained on, of Freesound or YouTube.
+    """Read ids to exclude from training, of Freesound or YouTube.
 
     file: a table with a column sound_id (the DCASE challenge's list, Clotho's metadata) or youtube_id
     (AudioCaps' tables), or Freesound ids alone, one a line.
@@ -92,7 +92,7 @@ def _row_id(source: str, name: str) -> str:
 
 
 def _json_files(folder: Path) -> Path:
-    """As in the dataset's repository, or as in that of its code."""
+    """Find the JSON files, as in the dataset's repository or as in that of its code."""
     return next((f for f in (folder / "json_files", folder / "data" / "json_files") if f.is_dir()), folder)
 
 

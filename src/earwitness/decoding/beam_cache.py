@@ -1,7 +1,7 @@
 """Keys and values of beams that all continue the same prefix.
 
-Beam search copies the winners' keys and values over the losers' at every step. The prefix is the same in all
-beams of a clip, and most of what is held: it stays where it is, and only the tokens made since then move.
+Beam search copies the selected beams' keys and values at every step. The prefix, most of the cache, is the
+same in all beams of a clip: it stays in place, and only the generated tokens move.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 16  # tokens that are made room for at once
+ROOM = 16  # tokens for which buffers grow at once
 
 
 class BeamLayer(DynamicLayer):
@@ -27,7 +27,7 @@ class BeamLayer(DynamicLayer):
         self._show()
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Appends the new tokens' [B x beams, heads, n, D]; returns all there are."""
+        """Append the new tokens' [B x beams, heads, n, D]; return all."""
         begin, self.length = self.length, self.length + key_states.shape[2]
         if self.length > self.buffers[0].shape[2]:
             self.buffers = [_with_room(x, self.length - begin + ROOM) for x in self.buffers]
@@ -47,10 +47,9 @@ class BeamLayer(DynamicLayer):
 
 
 def share_prefix(cache: DynamicCache, beams: int) -> None:
-    """Turns the cache of B prefixes into that of B x beams rows which continue them.
+    """Convert the cache of B prefixes into that of B x beams rows which continue them.
 
-    Layers that keep more than keys and values, or not all of them (sliding windows), are repeated as they
-    are.
+    Layers that keep more than keys and values, or not all of them (sliding windows), are repeated unchanged.
     """
     layers: list[Any] = cache.layers
     for i, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""Calibration: from what is known when a caption is decoded to the probability that it is right.
+"""Calibration: the probability that a caption is correct, from evidence of its decoding.
 
     p = sigmoid(bias + logprob_weight * logprob + weakest_weight * weakest + ...)
 
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earwitness.decoding.words import stem, vague_stems
 
-MAX_NAMED = 4  # words that name tags; more say no more
+MAX_NAMED = 4  # words that name tags; further ones do not count
 RIDGE = 1.0  # penalty on the squared weights of standardised evidence
 STEPS = 30  # of Newton's method, which converges in about six
 RISING = ("logprob", "weakest", "mean", "strongest")  # evidence that never lowers a score
@@ -27,18 +27,18 @@ _WORD = re.compile(r"[a-z]{3,}")
 
 
 class Evidence(NamedTuple):
-    """What is known of a caption. Probabilities are those of the encoder's tags, 0 without any."""
+    """Evidence on a caption. Probabilities are those of the encoder's tags, 0 without any."""
 
     logprob: float  # mean log-probability of the caption's tokens
     weakest: float  # least probable of the tags that its words name
     mean: float  # their mean
-    strongest: float  # likeliest tag of the clip, named or not
+    strongest: float  # most probable tag of the clip, named or not
     named: float  # words that name a tag, at most MAX_NAMED
     words: float  # words of the caption
 
 
 class Weights(NamedTuple):
-    """Of the evidence, field by field, in the logit of the probability."""
+    """Weights of the evidence, field by field, in the logit of the probability."""
 
     bias: float
     logprob: float
@@ -54,7 +54,7 @@ class Weights(NamedTuple):
 
 
 class Calibration:
-    """Probabilities of captions that are right. tags: names of the encoder's tags, in order; may be none."""
+    """Maps captions to probabilities of being correct. tags: names of the encoder's tags, in order."""
 
     def __init__(self, weights: Weights, tags: Sequence[str]) -> None:
         self.weights, self._reader = weights, EvidenceReader(tags)
@@ -74,7 +74,7 @@ class EvidenceReader:
                 self._rows.setdefault(word, []).append(row)
 
     def __call__(self, text: str, logprob: float, probabilities: Sequence[float] = ()) -> Evidence:
-        """As `Calibration`. A word's probability is that of the likeliest tag that it names."""
+        """As `Calibration`. A word's probability is that of the most probable tag that it names."""
         stems = dict.fromkeys(stem(word) for word in _WORD.findall(text.lower()))
         rows = [self._rows[word] for word in stems if word in self._rows] if len(probabilities) else []
         named = [max(probabilities[i] for i in own) for own in rows]
@@ -89,14 +89,14 @@ class EvidenceReader:
 
 
 def fit_calibration(evidence: Sequence[Evidence], right: Sequence[bool]) -> Weights:
-    """Ridge-penalised logistic regression of `right` on the standardised evidence.
+    """Fit a ridge-penalised logistic regression of `right` on the standardised evidence.
 
     More probable tokens and tags never lower a score: evidence of RISING that would get a negative weight is
-    left out, the most negative first. Raises ValueError unless there are captions of both kinds.
+    removed, the most negative first. Raises ValueError unless there are captions of both kinds.
     """
     x, y = np.asarray(evidence, np.float64), np.asarray(right, np.float64)
     if len(x) != len(y) or not 0 < y.sum() < len(y):
-        raise ValueError("a calibration needs captions that are right and captions that are wrong")
+        raise ValueError("a calibration needs correct and incorrect captions")
     center, scale = x.mean(0), x.std(0)
     scale[scale < 1e-9] = np.inf  # evidence that never differs gets no weight
     z = np.concatenate([np.ones((len(x), 1)), (x - center) / scale], 1)
@@ -135,7 +135,7 @@ def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, bins:
 def scoring(
     weights: Mapping[str, float] | None, tags: Sequence[str]
 ) -> Callable[[str, float, Sequence[float]], float]:
-    """What scores a model's captions: a `Calibration` by the weights of its config, else `plain_score`.
+    """Return the scoring of a model's captions: a `Calibration` with its config's weights, or `plain_score`.
 
     weights: decoding.calibration of the config. tags: names of the encoder's tags.
     """

@@ -1,8 +1,8 @@
 """Causal language models that continue a prefix of embeddings with a caption.
 
 Whatever the batch, each row is computed as if it were alone: the prefix is packed to the right (left
-padding), positions count real tokens only, and captions are padded on the right, where a causal model never
-looks.
+padding), positions count real tokens only, and captions are padded on the right, which a causal model never
+attends to.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CausalLanguageModel(LanguageModel):
         return output.logits.split(length, 1)
 
     def logits_of_several(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
-        """The prefix, most of the tokens, is computed once for all captions of a clip, with its gradient."""
+        """Compute the prefix, most of the tokens, once for all captions of a clip, with its gradient."""
         # Checkpointing keeps no cache, and other models keep other ones.
         if self.model.is_activation_checkpointing or not self._plainly_attends or ids.shape[2] < 2:
             return super().logits_of_several(prefix, ids, mask)

@@ -1,4 +1,4 @@
-"""What guides of the search have in common: they turn an encoded batch into a logits processor."""
+"""The interface of guides, which build a logits processor for an encoded batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
 
 class Guide(Protocol):
-    """Makes the logits processor of a batch, which is called with batch x beams rows."""
+    """Builds the logits processor of a batch, which is called with batch x beams rows."""
 
     def processor(self, encoded: Encoded, table: Tensor) -> LogitsProcessor:
         """table: the language model's token table [V, D_llm]."""

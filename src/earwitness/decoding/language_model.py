@@ -1,4 +1,4 @@
-"""Language models that continue a prefix of embeddings with a caption: what all kinds of them share."""
+"""Base of language models, which continue a prefix of embeddings with a caption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from earwitness.embeds import Embeds, length_mask
 
 
 class LanguageModel(nn.Module):
-    """What the causal and the encoder-decoder form share: model, tokenizer, captions as ids."""
+    """Shared by causal and encoder-decoder models: model, tokenizer, captions as ids."""
 
     auto_class: Any
     encoder_decoder = False
@@ -53,7 +53,7 @@ class LanguageModel(nn.Module):
     def from_pretrained(
         cls, name_or_folder: str | Path, *, dtype: str | torch.dtype = "auto", **loading: Any
     ) -> Self:
-        """A model and its tokenizer by Hugging Face name or from a folder. loading: for transformers.
+        """Load a model and its tokenizer by Hugging Face name or from a folder. loading: for transformers.
 
         Raises ValueError, before any weights are read, for a model of the other kind.
         """
@@ -65,7 +65,7 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> Self:
-        """Random weights. config: the model's `config.json`, with `model_type` ("llama", "bart", ...)."""
+        """Build a model with random weights. config: its `config.json`, with `model_type` ("llama", ...)."""
         if "model_type" not in config:
             raise ValueError("the language model's config lacks model_type, for example 'llama'")
         return cls(cls.auto_class.from_config(AutoConfig.for_model(**config)), tokenizer)
@@ -89,12 +89,12 @@ class LanguageModel(nn.Module):
         return self.model.get_input_embeddings()(ids)
 
     def caption_embeddings(self, ids: Tensor, mask: Tensor, like: Embeds) -> Embeds:
-        """Caption tokens [B, L] -> z_t [B, L, D_llm] in the precision of `like`, to be compared with."""
+        """Embed caption tokens [B, L] as z_t [B, L, D_llm], in the precision of `like`."""
         return Embeds(self.embed(ids).to(like.values.dtype), mask)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Ids of a text, nothing added. What looks like a special token ("</s>") is one only if `special`,
-        as in a prompt's own words; in captions and other data it is left out.
+        """Return the ids of a text, nothing added. Text like a special token ("</s>") is one only if
+        `special`, as in a prompt's own words; in captions and other data it is removed.
         """
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids if special else [i for i in ids if i not in self._special_ids or i == self._unknown_id]
@@ -105,10 +105,11 @@ class LanguageModel(nn.Module):
         max_tokens: int | None = None,
         device: str | torch.device | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Captions -> (ids, mask), each [B, L] on the model's device: eos at the end, no bos, right-padded.
+        """Encode captions as (ids, mask), each [B, L] on the model's device: eos at the end, no bos,
+        right-padded.
 
-        max_tokens cuts longer captions; what is cut gets no eos, for it did not end there. device: another
-        one; a loader's worker must not touch the model's GPU.
+        max_tokens cuts longer captions, which then have no eos. device: another one; a loader's worker must
+        not use the model's GPU.
         """
         rows = [[*self.tokenize(caption), self.eos_id][:max_tokens] for caption in captions]
         longest = max(map(len, rows), default=0)
@@ -137,7 +138,7 @@ class LanguageModel(nn.Module):
         logits_processors: Sequence[LogitsProcessor] = (),
         **sampling: Any,
     ) -> tuple[list[str], Tensor]:
-        """Captions by beam search (beams=1: greedy; do_sample=True: sampling).
+        """Generate captions by beam search (beams=1: greedy; do_sample=True: sampling).
 
         prefix: [B, P, D_llm]. logits_processors: guides, called with batch x beams rows. sampling: more of
         transformers' GenerationConfig (do_sample, temperature, top_p, num_return_sequences, length_penalty
@@ -180,14 +181,15 @@ class LanguageModel(nn.Module):
     _generated_from = 0  # generate() with embeddings returns new tokens only
 
     def _generation_inputs(self, prefix: Embeds, rows: int) -> dict[str, Any]:
-        """What generate() starts from. rows: how many it will make of each row of the prefix."""
+        """Return the inputs of generate(). rows: generated for each row of the prefix."""
         raise NotImplementedError
 
     def logits(self, prefix: Embeds, ids: Tensor, mask: Tensor) -> Tensor:
-        """Logits [B, L, V] by teacher forcing: position i predicts ids[:, i] from the prefix and ids[:, :i].
+        """Compute logits [B, L, V] by teacher forcing: position i predicts ids[:, i] after prefix and ids[:,
+        :i].
 
         prefix: [B, P, D_llm], padding anywhere. ids: [B, L]. mask: bool [B, L], captions padded on the right;
-        logits at padding mean nothing.
+        logits at padding are undefined.
         """
         raise NotImplementedError
 

@@ -1,7 +1,7 @@
-"""Order guide: no word of order where the tags in time show no order. Ours.
+"""Order guide: forbid words of order where the tags over time show no order. Ours.
 
 "followed by", "then", "before", "after" claim that one sound follows another. They are forbidden unless two
-probable tags of different sources are active at times that hardly overlap.
+probable tags of different sources are active at times that hardly overlap (docs/ideas/order_guide.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Padding: on the left, so that the last position of every row is its last real token; batches joined."""
+"""Padding on the left, so that the last position of every row is its last real token; joined batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from earwitness.embeds import Embeds
 
 
 def pack_right(x: Embeds) -> Embeds:
-    """The same tokens in the same order, padding on the left, and no more of it than the longest row needs.
+    """Move padding to the left and trim it to the longest row; the order of tokens is unchanged.
 
     Raises ValueError if a row has no real token at all.
     """
@@ -25,21 +25,21 @@ def pack_right(x: Embeds) -> Embeds:
     order = x.mask.to(torch.uint8).argsort(dim=1, stable=True)[:, -longest:]  # padding first
     mask = x.mask.gather(1, order)
     values = x.values.gather(1, order[..., None].expand(-1, -1, x.values.shape[-1]))
-    return Embeds(values.masked_fill(~mask[..., None], 0.0), mask)  # nothing odd at padding, such as nan
+    return Embeds(values.masked_fill(~mask[..., None], 0.0), mask)  # zeros at padding, which may be nan
 
 
 def stack_rows(batches: Sequence[Embeds]) -> Embeds:
-    """The rows of several batches one below the other, the shorter ones padded on the right."""
+    """Stack the rows of several batches, shorter ones padded on the right."""
     longest = max(x.mask.shape[1] for x in batches)
     padded = [_lengthened(x, longest) for x in batches]
     return Embeds(torch.cat([x.values for x in padded]), torch.cat([x.mask for x in padded]))
 
 
 def hidden_from_each_other(masks: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Attention over several sequences that share a row: bool [B, N_k] each -> additive [B, 1, N, N].
+    """Attention mask of several sequences that share a row: bool [B, N_k] each -> additive [B, 1, N, N].
 
-    0 where a token of the same sequence may be read, that is itself and the real ones before it; elsewhere
-    the lowest number of `dtype`.
+    0 for the token itself and the real ones before it in its sequence; elsewhere the lowest number of
+    `dtype`.
     """
     real = torch.cat(list(masks), 1)  # [B, N]
     size = torch.arange(real.shape[1], device=real.device)
@@ -54,7 +54,7 @@ def hidden_from_each_other(masks: Sequence[Tensor], dtype: torch.dtype) -> Tenso
 
 
 def choose_rows(first: Sequence[bool], a: Embeds, b: Embeds) -> Embeds:
-    """Row i of a where first[i], else of b. Where all rows are of one batch, that batch as it is."""
+    """Take row i of a where first[i], else of b. If all rows are of one batch, return that batch."""
     if all(first):
         return a
     if not any(first):

@@ -55,11 +55,12 @@ class Prompt:
         captions: Sequence[Sequence[str]] | None = None,
         tags: Sequence[str] | None = None,
     ) -> Embeds:
-        """The prefix that the caption continues: [B, P, D_llm] with its mask (rows may be ragged inside).
+        """Build the prefix that the caption continues: [B, P, D_llm] with its mask (rows may have inner
+        padding).
 
         audio, video: embeddings [B, N, D_llm]. captions, tags: those of each of the B clips,
         tags as one text each.
-        Raises ValueError if the template names a slot that nothing was given for, or the other way round.
+        Raises ValueError if the slots of the template and the arguments differ.
         """
         for slot, given in (("<video>", video), ("<captions>", captions), ("<tags>", tags)):
             if (slot in self.pieces) != (given is not None):
@@ -95,7 +96,7 @@ class Prompt:
         else:
             rows = [
                 language_model.tokenize(piece, special=True)
-            ]  # chat models' own marks, such as <|im_start|>
+            ]  # special tokens of chat models, such as <|im_start|>
         return _embed_rows(language_model, rows, audio.values)
 
 

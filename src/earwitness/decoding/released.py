@@ -1,6 +1,6 @@
-"""Oddities of the released code of LOAE, LAVCap and DistillCaps around the language model.
+"""Peculiarities of the released code of LOAE, LAVCap and DistillCaps around the language model.
 
-They are needed to reproduce its numbers, and kept apart from what should be used.
+They reproduce its numbers, and are separate from the recommended forms.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ReleasedCausalLanguageModel(CausalLanguageModel):
 class ReleasedPrompt(Prompt):
     """Tokenizes the retrieved captions together with the text around them, then pads on the right.
 
-    What looks like a special token inside a retrieved caption is taken for one.
+    Text like a special token inside a retrieved caption is encoded as one.
     """
 
     def __init__(self, template: str, *, caption_separator: str = "\n\n") -> None:

@@ -1,4 +1,4 @@
-"""Words that were said come again less easily."""
+"""Repetition penalty on words in any form."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from earwitness.decoding.words import repeatable_kin
 
 
 class RepetitionPenalty(LogitsProcessor):
-    """Makes words that were said come again less easily, in any form. Ours.
+    """Lowers the logits of generated words in all their forms. Ours.
 
-    No "a bell is ringing and a bell rings": a small model that has named all sounds, and continues, names one
-    once more. tokenizer: the language model's. vocabulary_size: V, of its logits. penalty: what is taken from
+    It avoids "a bell is ringing and a bell rings": a small model that has named all sounds, and continues,
+    repeats one. tokenizer: the language model's. vocabulary_size: V, of its logits. penalty: subtracted from
     the logits of such words.
     """
 
@@ -23,7 +23,7 @@ class RepetitionPenalty(LogitsProcessor):
         self.kin = torch.from_numpy(repeatable_kin(tokenizer.get_vocab(), vocabulary_size))
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """input_ids: said so far, [rows, L]. scores: [rows, V]."""
+        """input_ids: generated so far, [rows, L]. scores: [rows, V]."""
         self.kin = self.kin.to(input_ids.device)
         said = self.kin[input_ids].flatten(1)  # [rows, L most]
         taken = scores.new_zeros(len(scores), scores.shape[1] + 1).scatter(1, said, self.penalty)

@@ -1,4 +1,4 @@
-"""Re-ranking of beams by how well they match the sound (CLAP-Refine, Chen et al. 2024, SLAM-AAC)."""
+"""Re-ranking of beams by their similarity to the audio (CLAP-Refine, Chen et al. 2024, SLAM-AAC)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Ranked(NamedTuple):
-    """A beam's caption, its place in the beam search (0 = first), and its cosine with the sound."""
+    """A beam's caption, its rank in the beam search (0 = first), and its cosine with the audio."""
 
     caption: str
     beam: int
@@ -20,7 +20,7 @@ class Ranked(NamedTuple):
 
 
 class Reranker:
-    """Chooses among the candidates of a search the one that matches the sound best.
+    """Chooses the candidate of a search that matches the audio best.
 
     embedder: texts and audio -> vectors in one space, as `retrieval.Embedder`. weight: of a candidate's mean
     log-probability beside its cosine, as in `rerank`.
@@ -63,7 +63,7 @@ def rerank(
     log_probabilities: Sequence[Sequence[float]] | None = None,
     weight: float = 0.0,
 ) -> list[list[Ranked]]:
-    """Each clip's beams, the best match first; equals stay in the order of the beam search.
+    """Sort each clip's beams by match, best first; ties keep the order of the beam search.
 
     beams: the captions of each clip, best beam first; clips may differ in number. audio: a vector for each
     clip, [B, D]. embed_text: texts -> vectors [N, D] in the same space, called once with every different

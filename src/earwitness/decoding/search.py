@@ -51,10 +51,10 @@ class Search:
         use_guide: bool = True,
         **options: Any,
     ) -> tuple[list[str], Tensor]:
-        """Captions that continue the prefix [B, P, D_llm], and their mean log-probabilities per token [B].
+        """Decode captions after the prefix [B, P, D_llm]; return them and their mean log-probabilities [B].
 
         options: of `LanguageModel.generate`, in place of the search's own. Sampling and several captions per
-        clip (`num_return_sequences`) return what the language model gives: no beam is chosen.
+        clip (`num_return_sequences`) return all candidates: no beam is chosen.
         """
         options = self._with_defaults(options)
         choose = self.alignment > 0 and not options.keys() & {"num_return_sequences", "do_sample"}
@@ -86,7 +86,7 @@ class Search:
     def _best(
         self, language_model: LanguageModel, encoded: Encoded, texts: Sequence[str], scores: Tensor
     ) -> Tensor:
-        """The row of each clip's best beam, [B]."""
+        """Return the row of each clip's best beam, [B]."""
         ids, mask = language_model.encode_captions(texts)
         z_t = language_model.caption_embeddings(ids, mask, encoded.z_a)
         audio, captions = self.space.embed_audio(encoded.h_a, encoded.z_a), self.space.embed_text(z_t)

@@ -1,9 +1,9 @@
 """Tag guide: raise the scores of words that name the encoder's tags, until they are decoded. Ours.
 
-    z_hat_i = z_i + weight * max over tags t of p_t [token i begins a word of t, and none such is said yet]
+    z_hat_i = z_i + weight * max over tags t of p_t [token i begins a word of t, and none is generated yet]
 
-A search for the most probable caption falls back on what captions mostly say where the sound is unclear; the
-tag head, which learnt from many more scenes, may well know that it is a bell.
+For unclear audio, beam search falls back on frequent captions; the tag head, trained on many more scenes, is
+often more accurate.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from earwitness.decoding.words import MIN_GUIDING_PROBABILITY, named_by_tags
 
 
 class TagGuide:
-    """What tags and tokens have to do with each other; makes the logits processor of a batch.
+    """Maps tags to tokens; builds the logits processor of a batch.
 
     tags: their names, [tags]. tokenizer: the language model's. vocabulary_size: V, of its logits. weight:
-    what a tag that is certain adds to the logit of a word that names it.
+    added to the logit of a word that names a tag of probability 1.
     """
 
     def __init__(
