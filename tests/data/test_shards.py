@@ -253,7 +253,7 @@ def test_clips_that_cannot_be_read_are_left_out_and_named_each_time(tmp_path, wr
 
 
 def test_other_shards_are_not_mixed_in(shards, manifest, tmp_path):
-    with pytest.raises(ShardError, match="holds shards of another rows: name another folder"):
+    with pytest.raises(ShardError, match="holds shards of another rows: choose another folder"):
         write_shards(manifest, shards, Sharding(rows=6))
     write_manifest(tmp_path / "m.jsonl", [Row("a", "/a.wav")])
     with pytest.raises(ShardError, match="of another manifest"):

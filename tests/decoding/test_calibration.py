@@ -78,7 +78,7 @@ def test_the_fit_is_the_minimum_of_the_penalised_likelihood():
 def test_calibration_needs_both_kinds_of_captions():
     evidence, _, _ = drawn(10)
     for right in ([True] * 10, [False] * 10, [True]):
-        with pytest.raises(ValueError, match="captions that are right and captions that are wrong"):
+        with pytest.raises(ValueError, match="correct and incorrect captions"):
             fit_calibration(evidence, right)
 
 

@@ -1,1 +1,1 @@
-"""Captions over HTTP: the server, the processes that decode for it, and the page it hands out."""
+"""Captions over HTTP: the server, its decoder processes, and its page."""

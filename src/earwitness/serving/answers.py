@@ -22,7 +22,7 @@ FAILED = "the server failed in the middle of its answer; its log has the reason,
 
 
 class CaptionRow(BaseModel):
-    """start, end: seconds. score: 0..1; sureness: the same in a word.
+    """start, end: seconds. score: 0..1; sureness: its label.
 
     tags: names and probabilities, the most probable first. logprob: mean log-probability of the caption's
     tokens, where a model wrote it.
@@ -39,7 +39,7 @@ class CaptionRow(BaseModel):
 
 
 class TagTable(BaseModel):
-    """windows: start and end of each, in seconds. probabilities: in a row for each, one for each name."""
+    """windows: start and end of each, in seconds. probabilities: a row per window, one value per name."""
 
     names: list[str]
     windows: list[tuple[float, float]]
@@ -77,7 +77,7 @@ class Ready(BaseModel):
 
 
 class Health(BaseModel):
-    """What the server is and accepts. tags: whether the model has any. max_window: seconds."""
+    """State and limits of the server. tags: whether the model has any. max_window: seconds."""
 
     status: str
     version: str
@@ -114,7 +114,7 @@ def summary(recording: Recording, model: str) -> dict[str, Any]:
 
 
 async def gathered(found: AsyncIterator[Found]) -> tuple[list[Caption], TagTracks | None]:
-    """All that is found, neighbouring captions that say the same as one. Raises Refused."""
+    """Collect all results, with equal neighbouring captions merged. Raises Refused."""
     captions, tracks = [], None
     async for item in found:
         if isinstance(item, Caption):
@@ -125,9 +125,9 @@ async def gathered(found: AsyncIterator[Found]) -> tuple[list[Caption], TagTrack
 
 
 async def lines(found: AsyncIterator[Found], recording: Recording, model: str) -> AsyncIterator[str]:
-    """NDJSON: "progress", "caption" and "tags" while they are found, and at last "end" or "error".
+    """Yield NDJSON: "progress", "caption" and "tags" as results arrive, finally "end" or "error".
 
-    Neighbours that say the same are one caption. An error that comes before anything is found is raised.
+    Equal neighbouring captions are merged. An error before the first result is raised.
     """
     last: Caption | None = None
     begun = False
@@ -160,7 +160,7 @@ async def lines(found: AsyncIterator[Found], recording: Recording, model: str) -
 
 
 def of_lines(rows: Iterable[dict[str, Any]]) -> Iterator[Caption]:
-    """The captions among lines that were read again."""
+    """Yield the captions among parsed lines."""
     for line in rows:
         if line["type"] == "caption":
             tags = tuple((name, p) for name, p in line["tags"])

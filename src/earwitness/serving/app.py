@@ -58,7 +58,7 @@ def create_app(
     decoders: int = 2,
     batch_size: int = 16,
 ) -> FastAPI:
-    """The ASGI application.
+    """Create the ASGI application.
 
     api_key: required for /v1/...; fetcher: of recordings that clients name by a url, None: they are refused;
     allow_origins: other sites whose pages may use it; decoders: processes; batch_size: windows.
@@ -91,7 +91,7 @@ def create_app(
 
 
 def _application(listener: Listener, jobs: Jobs) -> FastAPI:
-    """Without routes, alive while the listener and its jobs are."""
+    """Create the application without routes; its lifespan is that of the listener and its jobs."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -116,7 +116,7 @@ async def _refuse(_: Request, refused: Exception) -> Response:
 
 
 async def _refuse_field(_: Request, error: Exception) -> Response:
-    """Fields that FastAPI checks, worded as all others are."""
+    """Report faults that FastAPI finds in fields like all others."""
     assert isinstance(error, RequestValidationError)
     faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
     return refusal(Refused(422, "; ".join(faults)))
@@ -124,19 +124,19 @@ async def _refuse_field(_: Request, error: Exception) -> Response:
 
 @router.get("/healthz")
 async def healthz(request: Request) -> Health:
-    """What the server is and accepts."""
+    """Report state and limits of the server."""
     return request.app.state.health
 
 
 @router.get("/livez")
 async def livez() -> Ready:
-    """That the process answers."""
+    """Report that the process answers."""
     return Ready()
 
 
 @router.get("/readyz", responses={503: {"description": "The reason is in detail.", "model": Refusal}})
 async def readyz(request: Request) -> Ready:
-    """That recordings can be captioned: the model answers, and there is a process that decodes."""
+    """Report whether recordings can be captioned: the model answers, and a decoder process runs."""
     if reason := request.app.state.listener.unready:
         raise Refused(503, reason)
     return Ready()
@@ -144,7 +144,7 @@ async def readyz(request: Request) -> Ready:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """For Prometheus."""
+    """Return the metrics in Prometheus' text format."""
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE)
 
 

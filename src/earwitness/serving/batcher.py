@@ -16,9 +16,9 @@ class Batcher:
     """with Batcher(run, size=16, patience=0.005) as batcher: answers = batcher.ask(key, items)
 
     run(key, items) -> answers, in the same order; called by one thread, with at most `size` items of one key.
-    A batch goes as soon as it is full and the thread is free, or `patience` seconds later. Askers take turns,
-    one item each: a request of a thousand items delays one of a single item by a batch. What `run` raises,
-    all in its batch raise.
+    A batch starts as soon as it is full and the thread is free, or `patience` seconds later. Callers take
+    turns, one item each: a request of a thousand items delays one of a single item by a batch. What `run`
+    raises, all in its batch raise.
     """
 
     def __init__(self, run: Run, size: int = 16, patience: float = 0.005) -> None:
@@ -41,11 +41,11 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs and takes items."""
+        """Whether its thread runs and accepts items."""
         return self._open and self._thread.is_alive()
 
     def ask(self, key: Hashable, items: Sequence[Any]) -> list[Any]:
-        """The answers to the items, waited for."""
+        """Return the answers to the items; blocks until they are computed."""
         futures: list[Future[Any]] = [Future() for _ in items]
         with self._news:
             if not self._open:
@@ -68,7 +68,7 @@ class Batcher:
                 future.set_result(answer)
         except Exception as error:
             _fail(futures, error)
-        except BaseException:  # SystemExit, say: it ends this thread, and must not end the askers'
+        except BaseException:  # such as SystemExit: it ends this thread, and must not end the callers'
             _fail(futures, RuntimeError(ENDED))
             raise
 
@@ -89,7 +89,7 @@ class Batcher:
             return key, *zip(*self._taken(key))  # type: ignore[return-value]
 
     def _taken(self, key: Hashable) -> list[tuple[Any, Future[Any]]]:
-        """Items of the key, one of each asker in turn; who was served goes last."""
+        """Take items of the key, one of each caller in turn; a served caller moves to the end."""
         batch: list[tuple[Any, Future[Any]]] = []
         while len(batch) < self.size and (places := [place for place in self._waiting if place[0] == key]):
             for place in places[: self.size - len(batch)]:

@@ -1,9 +1,9 @@
-"""The process that decodes what strangers upload: python -m earwitness.serving.decoder
+"""The process that decodes uploads from untrusted clients: python -m earwitness.serving.decoder
 
 It takes one order after another from the socket that is its standard input: a line of JSON, and with it two
 open files, the media to read and the one to write samples to. It answers on standard output with lines of
 JSON: {"samples": n} whenever more are written, and at the end {"status": ...}. It knows no path and no
-secret, opens nothing else, and what it takes beyond its memory and processor time the kernel refuses or ends.
+secret and opens nothing else, and the kernel enforces its limits of memory and processor time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPEN_FILES = 32
 
 
 def confine(memory: int) -> None:
-    """memory: bytes that it may take beyond what it has now."""
+    """Limit this process. memory: bytes that it may allocate in addition to its present size."""
     if sys.platform == "linux":  # elsewhere a process cannot query its memory
         has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (has + memory, has + memory))
@@ -34,7 +34,7 @@ def confine(memory: int) -> None:
 
 
 def allow_seconds(seconds: float) -> None:
-    """Of processor time, from now on; then the kernel ends the process."""
+    """Limit the processor time from now on; the kernel ends the process after it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
@@ -43,7 +43,7 @@ def allow_seconds(seconds: float) -> None:
 def decode(
     source: str, samples: BinaryIO, sample_rate: int, resampler: str, minutes: float
 ) -> dict[str, Any]:
-    """Writes the sound of `source`, float32, to `samples` as it is decoded; returns the last answer."""
+    """Write the decoded audio of `source`, float32, to `samples`; return the last answer."""
     written = 0
 
     def write(chunk: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""A pool of decoder processes, started beforehand; one that dies is replaced and fails its own order only."""
+"""A pool of prestarted decoder processes; one that dies is replaced and fails its own order only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Decoder:
         socket.send_fds(self.orders, [json.dumps(order).encode()], [media.fileno(), samples.fileno()])
 
     async def answer(self) -> dict[str, Any] | None:
-        """The next line it says; None if it has died."""
+        """Return the process's next line; None if it has died."""
         assert self.process.stdout
         line = await self.process.stdout.readline()
         return json.loads(line) if line else None
@@ -99,14 +99,14 @@ class Decoders:
 
     @property
     def ready(self) -> bool:
-        """Whether any process can take an order now or when it has done what it does."""
+        """Whether any process can take an order, now or after its present one."""
         return any(decoder.process.returncode is None for decoder in self._all)
 
     @asynccontextmanager
     async def decoding(self, media: BinaryIO) -> AsyncIterator[Recording]:
-        """The recording in a media file, which must stay open while it is decoded.
+        """Decode the recording in a media file, which must stay open meanwhile.
 
-        The recording raises Refused to its readers for what cannot be decoded, or not within the limits.
+        The recording raises Refused to its readers if it cannot be decoded within the limits.
         """
         with Recording(self.sample_rate) as recording:
             work = asyncio.create_task(self._decode(media, recording))
@@ -130,7 +130,7 @@ class Decoders:
         recording.finish(answer["faults"], answer["covered"])
 
     async def _obeyed(self, media: BinaryIO, recording: Recording) -> dict[str, Any] | None:
-        """The last answer of the next decoder that is idle; None if it ends before."""
+        """Return the last answer of the next idle decoder; None if it dies."""
         limits = self.limits
         order: dict[str, Any] = {"sample_rate": self.sample_rate, "resampler": self.resampler}
         order |= {"minutes": limits.minutes, "seconds": limits.decoder_seconds}
@@ -145,7 +145,7 @@ class Decoders:
                 answer = line
         except (TimeoutError, OSError):
             pass
-        finally:  # a decoder whose client is gone is ended, too
+        finally:  # a decoder whose client has disconnected is ended, too
             self._give_back(decoder, alive=answer is not None)
         return answer
 

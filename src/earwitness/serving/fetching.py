@@ -1,7 +1,7 @@
-"""Recordings that clients name instead of sending them: fetched from the public internet, and nowhere else.
+"""Download of recordings from URLs that clients send, from the public internet alone.
 
-A host is looked up once, and the address that was checked is the one connected to: a name that leads
-elsewhere the next time (DNS rebinding) gains nothing. Every redirect is checked like the first address.
+A host is looked up once, and the checked address is the one connected to, so that DNS rebinding has no
+effect. Every redirect is checked like the first URL.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ HEADERS = {
     "accept-encoding": "identity",
     "user-agent": f"earwitness/{earwitness.__version__}",
 }
-GLOBAL_UNICAST = ip_network("2000::/3")  # all that IANA has given out of IPv6 for the public
+GLOBAL_UNICAST = ip_network("2000::/3")  # all IPv6 space that IANA has assigned to the public
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a host, the one to try first at the front. Raises OSError."""
+    """Return the addresses of a host in order of preference. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(place[0]) for *_, place in found]
 
 
 def is_public(address: str) -> bool:
-    """Whether it is neither this machine's, nor a private network's, nor reserved, nor wraps one that is."""
+    """Whether an address is neither local, private nor reserved, nor wraps one that is."""
     ip = ip_address(address)
     if ip.version == 6 and (ip not in GLOBAL_UNICAST or ip.sixtofour):
         return False
@@ -45,9 +45,9 @@ def is_public(address: str) -> bool:
 
 
 def transport() -> httpx.AsyncBaseTransport:
-    """Connections without a proxy, whose hosts prove their names by certificates the system trusts.
+    """Return a transport without proxy that verifies certificates by the system's trust store.
 
-    None is used twice: it was opened for the name of one host, and another may have the same address.
+    Connections are not reused: another host may have the same address.
     """
     secure, limits = ssl.create_default_context(), httpx.Limits(max_keepalive_connections=0)
     return httpx.AsyncHTTPTransport(verify=secure, trust_env=False, limits=limits)
@@ -66,7 +66,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetched(self, url: HttpUrl) -> AsyncIterator[BinaryIO]:
-        """The recording, in a file without a name that is gone afterwards. Raises Refused."""
+        """Download a recording into an anonymous temporary file. Raises Refused."""
         with tempfile.TemporaryFile() as file:
             try:
                 async with self.transport() as connections, asyncio.timeout(self.limits.fetch_seconds):
@@ -95,7 +95,7 @@ class Fetcher:
         raise Refused(422, f"url: redirects more than {REDIRECTS} times")
 
     async def _response(self, url: HttpUrl, connections: httpx.AsyncBaseTransport) -> httpx.Response:
-        """Asks the first address of the host that can be reached, by the host's name."""
+        """Send the request to the host's first reachable address, under the host's name."""
         assert url.host and url.port is not None
         target = httpx.URL(str(url))
         addresses = await self.look_up(url.host.strip("[]"), url.port)

@@ -98,7 +98,7 @@ def most_fields(form: type[Form]) -> int:
 
 
 def checked(form: type[AnyForm], fields: dict[str, Any], longest: float) -> AnyForm:
-    """The fields as a form. longest: s the model takes at once. Raises Refused that says what is wrong."""
+    """Validate fields as a form. longest: s that the model takes at once. Raises Refused with the faults."""
     try:
         asked = form.model_validate(fields)
     except ValidationError as error:
@@ -115,7 +115,7 @@ def _fault(form: type[Form], fault: Any) -> str:
 
 
 def documented(form: type[Form]) -> dict[str, Any]:
-    """The form as OpenAPI's requestBody: multipart, or the recording itself with the fields in the query."""
+    """Return the form as OpenAPI's requestBody: multipart, or the recording with the fields in the query."""
     schema = form.model_json_schema()
     recording = {"type": "string", "format": "binary", "description": "A sound or video file."}
     parameters = [

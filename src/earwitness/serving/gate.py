@@ -39,26 +39,26 @@ def refusal(refused: Refused) -> JSONResponse:
 
 
 def route_of(path: str) -> str:
-    """The route in metrics, where clients must not be able to make up labels."""
+    """Return the route for metrics, in which clients must not create labels."""
     if path.startswith("/v1/jobs/"):
         return "/v1/jobs/{id}"
     return path if path in ROUTES or path in OTHER_ROUTES else "page"
 
 
 class Body:
-    """What a request brings: counted and timed as it is received."""
+    """The body of a request, counted and timed as it is received."""
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
         headers = Headers(scope=scope)
         self._receive, self.limits = receive, limits
-        self.declared = int(headers.get("content-length", 0))  # h11 has seen to it that it is a number
+        self.declared = int(headers.get("content-length", 0))  # h11 guarantees a number
         self.bytes, self.waited = 0, 0.0
         self.complete = asyncio.Event()
         if not self.declared and "transfer-encoding" not in headers:
             self.complete.set()
 
     async def receive(self) -> Message:
-        """The next message. Raises Refused where the body is too large or too slow."""
+        """Return the next message. Raises Refused if the body is too large or too slow."""
         if self.complete.is_set():
             return await self._receive()
         limits, begin = self.limits, time.monotonic()
@@ -82,13 +82,13 @@ class Body:
             raise Refused(413, f"the upload is larger than {self.limits.upload_bytes / MEGABYTE:g} MB")
 
     async def abandoned(self) -> None:
-        """Returns when the client is gone, once it has sent everything."""
+        """Wait until the client disconnects, after its whole request."""
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def drain(self) -> None:
-        """Discards what else comes, for a while."""
+        """Discard further messages for `LINGER` seconds."""
         most = self.bytes + 2 * self.limits.upload_bytes
         try:
             async with asyncio.timeout(LINGER):
@@ -102,7 +102,7 @@ class Body:
 
 
 class Answer:
-    """What is sent back. A connection whose request was not read to its end is closed after it."""
+    """The answer. A connection whose request was not read to its end is closed after it."""
 
     def __init__(self, send: Send, body: Body, request_id: str) -> None:
         self._send, self.body, self.request_id = send, body, request_id
@@ -180,7 +180,7 @@ class Gate:
             await self.app(scope, body.receive, answer.send)
 
     def _check_head(self, scope: Scope, body: Body, answer: Answer) -> None:
-        """All that can be refused before the body is read."""
+        """Raise Refused for whatever can be refused before the body is read."""
         headers = Headers(scope=scope)
         size = len(scope["raw_path"]) + len(scope["query_string"])
         size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
@@ -221,7 +221,7 @@ class Gate:
             self._clients += Counter()  # forgets clients without requests
 
     async def _work(self, scope: Scope, body: Body, answer: Answer) -> None:
-        """The request, unless its client leaves or its time runs out."""
+        """Process the request; cancel it when its client disconnects or its time is over."""
         deadline = scope["earwitness.deadline"] = Deadline(self.limits)
         work: asyncio.Task[Any] = asyncio.create_task(self.app(scope, body.receive, answer.send))  # type: ignore[arg-type]
         gone = asyncio.create_task(body.abandoned())
@@ -229,7 +229,7 @@ class Gate:
             done: set[asyncio.Task[Any]] = set()
             while not done and (left := deadline.left) > 0:  # it may have moved meanwhile
                 done, _ = await asyncio.wait({work, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if work in done or answer.complete:  # with its answer the client may leave, not what tidies up
+            if work in done or answer.complete:  # the cleanup runs even if the client then leaves
                 await work
             elif not done:
                 raise Refused(503, f"the answer takes longer than {deadline.allowed:g} s")

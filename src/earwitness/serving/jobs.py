@@ -1,4 +1,4 @@
-"""Jobs: recordings that are captioned while their client is away, with results that are kept for a while."""
+"""Jobs: recordings captioned in the background, with results that are kept for a limited time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger("earwitness")
 
 State = Literal["waiting", "running", "done", "failed"]
 FAILED = "the server failed at this job; its log has the reason, under the job's id"
-PULSE = 15.0  # s after which a client that follows a job is sent a comment, so that proxies keep the line
+PULSE = 15.0  # s after which a client that follows a job gets a comment, so that proxies keep the connection
 
 
 class JobStatus(BaseModel):
-    """seconds: of sound that the model was given. error: why it failed; what was found before is there."""
+    """seconds: of audio given to the model. error: why it failed; earlier results are kept."""
 
     id: str
     state: State
@@ -40,7 +40,7 @@ class JobStatus(BaseModel):
 
 
 class Job:
-    """One recording. `lines`: what was found, as lines of NDJSON."""
+    """One recording. `lines`: its results as lines of NDJSON."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex  # 122 random bits: it cannot be guessed
@@ -80,11 +80,11 @@ class Job:
             self.news.notify_all()
 
     def _has(self, number: int) -> bool:
-        """Whether there is a line of that number, or will be none."""
+        """Whether the line of that number exists, or the job has ended."""
         return len(self.lines) > number or self.finished
 
     async def events(self, first: int) -> AsyncIterator[str]:
-        """Server-sent events: the lines from number `first` on, to the last."""
+        """Yield server-sent events: the lines from number `first` to the last."""
         while True:
             for number, line in enumerate(self.lines[first:], first):
                 yield f"id: {number}\ndata: {line}\n"
@@ -116,7 +116,7 @@ class Jobs:
             await asyncio.wait(works)
 
     def start(self, file: BinaryIO, wanted: Wanted) -> Job:
-        """file: duplicated, so that the request's own may be closed. Raises Refused."""
+        """Start a job. file: duplicated, so that the request's own may be closed. Raises Refused."""
         self._forget()
         if len(self._jobs) >= self.limits.jobs:
             raise Refused(503, f"{self.limits.jobs} jobs are kept; try again later, or delete some")
@@ -128,14 +128,14 @@ class Jobs:
         return job
 
     def find(self, name: str) -> Job:
-        """Raises Refused."""
+        """Return a job. Raises Refused if there is none."""
         self._forget()
         if name not in self._jobs:
             raise Refused(404, "there is no such job; results are kept for a while only")
         return self._jobs[name]
 
     async def delete(self, name: str) -> None:
-        """Also ends its work."""
+        """Delete a job and cancel its work."""
         job = self.find(name)
         del self._jobs[name]
         if job.work and not job.work.done():

@@ -10,7 +10,7 @@ MEGABYTE = 1 << 20
 
 
 class Refused(Exception):
-    """A request that is not granted: `status` of HTTP, and why."""
+    """A refused request: HTTP status and reason."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -19,7 +19,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond any of these a request is refused with a status of its own; the others are not affected."""
+    """Limits, each with the status of a request that exceeds it; other requests are not affected."""
 
     upload_bytes: int = 128 * MEGABYTE  # 413; 60 minutes of 16-bit WAV at 16 kHz are 110 MB
     minutes: float = 60.0  # of sound in one recording: 413
@@ -52,7 +52,7 @@ class Timed(Protocol):
 
 
 class Deadline:
-    """When a request's time is over: the later, the more sound its recording turns out to have."""
+    """The deadline of a request, which moves with the duration of its recording."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits, self.begin = limits, time.monotonic()

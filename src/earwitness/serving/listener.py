@@ -41,7 +41,7 @@ class TagTracks:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of the sound the model has been given."""
+    """Seconds of audio given to the model so far."""
 
     stage: Literal["captions", "tags"]
     seconds: float
@@ -83,7 +83,7 @@ class Listener:
 
     @property
     def unready(self) -> str | None:
-        """Why recordings cannot be expected to be captioned; None if they can."""
+        """Return the reason why recordings cannot be captioned; None if they can."""
         return self.model.unready or (None if self.decoders.ready else "no decoder process runs")
 
     async def __aenter__(self) -> Listener:
@@ -97,7 +97,7 @@ class Listener:
 
     @asynccontextmanager
     async def opened(self, file: BinaryIO) -> AsyncIterator[Recording]:
-        """The recording in a media file, decoded from when there is a place."""
+        """Decode the recording in a media file as soon as there is capacity."""
         with self.metrics.waiting.track_inprogress():
             await self.places.acquire()
         try:
@@ -108,7 +108,7 @@ class Listener:
             self.places.release()
 
     async def find(self, recording: Recording, wanted: Wanted) -> AsyncIterator[Found]:
-        """What is found, as soon as it is known. Raises Refused, also in the middle."""
+        """Yield results as soon as they are known. Raises Refused, also in the middle."""
 
         def found(left: Event, report: Report) -> Generator[Found]:
             if wanted.captions:
@@ -156,7 +156,7 @@ class Listener:
 def _reporting(
     recording: Recording, stage: Literal["captions", "tags"], step: float, report: Report
 ) -> Iterator[np.ndarray]:
-    """The recording's blocks. Reports every `step` seconds of them that were taken, and the end."""
+    """Yield the recording's blocks; report every `step` seconds of them, and the end."""
     seconds = reported = 0.0
     for block in recording.blocks():
         yield block
@@ -172,10 +172,10 @@ def _reporting(
 async def _drawn(
     items_until: Callable[[Event, Report], Generator[Found]], threads: ThreadPoolExecutor
 ) -> AsyncIterator[AsyncIterator[Found]]:
-    """The items of a generator that blocks, drawn by one of the threads until the reader leaves.
+    """Yield the items of a blocking generator, which one of the threads draws until the reader leaves.
 
-    The generator is made with an event that is set then, upon which it may raise Abandoned or Closed, and
-    with a function that reports progress among its items, from whatever thread.
+    The generator gets an event that is set then, upon which it may raise Abandoned or Closed, and a function
+    that reports progress among its items, from any thread.
     """
     loop, left, end = asyncio.get_running_loop(), Event(), object()
     coming: asyncio.Queue[Any] = asyncio.Queue()

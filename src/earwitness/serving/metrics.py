@@ -1,4 +1,4 @@
-"""What the server reports to Prometheus."""
+"""Prometheus metrics of the server."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """The text format 0.0.4."""
+        """Return the metrics in text format 0.0.4."""
         return generate_latest(self.registry)

@@ -1,8 +1,8 @@
-"""Requests that other sites make a browser send, and names that lead a browser to this machine.
+"""Protection from cross-site requests and DNS rebinding.
 
-A page of another site can post to a server on the same machine or network, with what the browser can reach;
-and a name of that site can be made to mean 127.0.0.1 (DNS rebinding). Browsers say what they do in Origin and
-Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/); other clients send neither, and are not affected.
+A page of another site can post to a server on the same machine or network, and a name of that site can
+resolve to 127.0.0.1 (DNS rebinding). Browsers state the origin in Origin and Sec-Fetch-Site
+(https://www.w3.org/TR/fetch-metadata/); other clients send neither, and are not affected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
 class Origins:
-    """Which origins' pages may use the server beside its own. allowed: "https://captions.example" ..."""
+    """Origins whose pages may use the server beside its own. allowed: "https://captions.example" ..."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.allowed = frozenset(origin.rstrip("/").lower() for origin in allowed)
@@ -31,7 +31,7 @@ class Origins:
         self._hosts = {urlsplit(origin).hostname for origin in self.allowed}
 
     def check(self, scope: Scope) -> None:
-        """Raises Refused."""
+        """Raise Refused for a request of another origin or name."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if _is_loopback((scope.get("server") or ("",))[0]) and not self._is_own(host):
@@ -50,7 +50,7 @@ class Origins:
             raise Refused(403, f"pages of {origin or 'other sites'} may not use this server (--allow-origin)")
 
     def _is_own(self, host: str) -> bool:
-        """Whether the name in a request to this machine's own address is one of this machine's own."""
+        """Whether the name in a request to this machine's own address is its own."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:

@@ -1,4 +1,4 @@
-"""A recording that one process decodes while threads already read it."""
+"""A recording that threads read while a process decodes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ_SECONDS = 1.0  # of sound read at once
 
 
 class Closed(Exception):
-    """The recording is needed no more: its client is gone."""
+    """The recording is no longer needed: its client has disconnected."""
 
 
 class Recording:
@@ -40,7 +40,7 @@ class Recording:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends all waiting: readers raise Closed."""
+        """End all waiting: readers raise Closed."""
         with self._news:
             self._error = Closed()
             self._news.notify_all()
@@ -48,11 +48,11 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Seconds decoded so far."""
+        """Duration decoded so far, s."""
         return self._samples / self.sample_rate
 
     def grow(self, samples: int) -> None:
-        """samples: written so far."""
+        """Report the number of samples written so far."""
         with self._news:
             self._samples = samples
             self._news.notify_all()
@@ -68,7 +68,7 @@ class Recording:
             self._news.notify_all()
 
     def longer_than(self, seconds: float) -> bool:
-        """Whether it is, as soon as that is known."""
+        """Whether the recording is longer; blocks until that is known."""
         most = round(seconds * self.sample_rate)
         with self._news:
             self._news.wait_for(partial(self._known, most))
@@ -76,14 +76,14 @@ class Recording:
             return self._samples > most
 
     def waveform(self) -> np.ndarray:
-        """float32 [S], all of it."""
+        """Return the whole recording, float32 [S]; blocks until it is decoded."""
         with self._news:
             self._news.wait_for(lambda: self._complete or self._error)
             self._check(False)
             return self._read(0, self._samples)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """float32 [n] from the beginning, as they are decoded. What was decoded comes before an error."""
+        """Yield float32 [n] from the beginning as they are decoded; decoded audio comes before an error."""
         at, most = 0, round(READ_SECONDS * self.sample_rate)
         while True:
             with self._news:
@@ -96,16 +96,16 @@ class Recording:
             yield block
 
     def _known(self, samples: int) -> bool:
-        """Whether there are more samples than these, or will be no more."""
+        """Whether there are more samples than these, or the end is reached."""
         return self._samples > samples or self._complete or self._error is not None
 
     def _check(self, more: bool) -> None:
-        """Raises the error, unless there is `more` to read before it."""
+        """Raise the error, unless there is `more` to read before it."""
         if self._error and (not more or isinstance(self._error, Closed)):
             raise self._error
 
     def _read(self, first: int, count: int) -> np.ndarray:
-        """Called with the lock held, so that the file is open."""
+        """Read samples. Called with the lock held, so that the file is open."""
         size = SAMPLE.itemsize
         content = os.pread(self.file.fileno(), count * size, first * size)
         return np.frombuffer(content, SAMPLE)

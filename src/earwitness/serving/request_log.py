@@ -1,4 +1,4 @@
-"""A line of the log for each answer, and the id by which a client, a proxy and the log name one request."""
+"""Request log: one line per answer, and ids by which client, proxy and log identify a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def identify(scope: Scope) -> str:
-    """The client's id for the request if well-formed, or a new one; every line logged for it has it."""
+    """Return the client's id of the request if well-formed, or a new one; every log line of it has the id."""
     sent = Headers(scope=scope).get(HEADER, "")
     found = sent if WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex
     request_id.set(found)

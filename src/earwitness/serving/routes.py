@@ -59,7 +59,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def texts(**examples: str) -> dict[int | str, dict[str, Any]]:
-    """Other types of the answer, by example."""
+    """Describe other types of the answer by examples."""
     kinds = {"ndjson": "application/x-ndjson", "srt": "application/x-subrip", "vtt": "text/vtt"}
     kinds |= {"text": "text/plain", "events": "text/event-stream"}
     contents = {
@@ -86,7 +86,7 @@ router = APIRouter(prefix="/v1", dependencies=KEYS)
     openapi_extra=documented(CaptionForm),
 )
 async def caption(request: Request, upload: Asked) -> Response:
-    """Captions with their times, and tags with their probabilities if requested."""
+    """Return captions with their times, and tags with their probabilities if requested."""
     recording, asked = upload
     listener, model = request.app.state.listener, request.app.state.health.model
     if asked.tags:
@@ -107,7 +107,7 @@ async def caption(request: Request, upload: Asked) -> Response:
 
 @router.post("/tags", responses=UPLOAD | refusals(501), openapi_extra=documented(TagForm))
 async def tags(request: Request, upload: AskedTags) -> Tags:
-    """Which sounds there are, with their probabilities over time."""
+    """Return the tags of the recording with their probabilities over time."""
     recording, asked = upload
     _check_tags(request)
     _, tracks = await gathered(request.app.state.listener.find(recording, asked.wanted))
@@ -122,7 +122,7 @@ async def tags(request: Request, upload: AskedTags) -> Tags:
     openapi_extra=documented(TranscriptionForm),
 )
 async def transcribe(request: Request, upload: AskedText) -> Response:
-    """Captions in the formats of OpenAI's route of this name, for programs that know no other."""
+    """Return captions in the formats of OpenAI's route of this name, for programs that use it."""
     recording, asked = upload
     captions, _ = await gathered(request.app.state.listener.find(recording, asked.wanted))
     return transcription(captions, recording.duration, asked.response_format)
@@ -136,7 +136,7 @@ async def transcribe(request: Request, upload: AskedText) -> Response:
     openapi_extra=documented(JobForm),
 )
 async def start_job(request: Request, upload: AskedJob) -> Response:
-    """Captions to be fetched later: returns at once; Location names the job."""
+    """Start a job and return at once; Location names it."""
     media, asked = upload
     if asked.tags:
         _check_tags(request)
@@ -152,7 +152,7 @@ async def start_job(request: Request, upload: AskedJob) -> Response:
 async def job_status(
     request: Request, name: str, format: Literal["json", "ndjson", "srt", "vtt"] = "json"
 ) -> Response:
-    """How far a job is, and what it has found so far."""
+    """Return the state of a job and its results so far."""
     job: Job = request.app.state.jobs.find(name)
     if format == "json":
         return JSONResponse(job.status.model_dump(exclude_none=True), headers=STREAMED)
@@ -168,7 +168,7 @@ async def job_status(
     responses=refusals(401, 404) | texts(events='id: 0\ndata: {"type": "progress", ...}\n\n'),
 )
 async def job_events(request: Request, name: str) -> Response:
-    """The lines of ndjson as server-sent events, while they are found; Last-Event-ID resumes."""
+    """Stream the lines of ndjson as server-sent events; Last-Event-ID resumes."""
     job: Job = request.app.state.jobs.find(name)
     last = request.headers.get("last-event-id", "")
     first = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 10 else 0
@@ -177,7 +177,7 @@ async def job_events(request: Request, name: str) -> Response:
 
 @router.delete("/jobs/{name}", status_code=204, responses=refusals(401, 404))
 async def delete_job(request: Request, name: str) -> None:
-    """Ends a job, and forgets what it found."""
+    """Cancel a job and delete its results."""
     await request.app.state.jobs.delete(name)
 
 
@@ -187,7 +187,7 @@ def _check_tags(request: Request) -> None:
 
 
 async def _begun(streamed: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The same once its first line is there, so that a refusal before it has a status of its own."""
+    """Wait for the first line, so that an earlier refusal gets its own status; then yield all lines."""
     first = await anext(streamed)
 
     async def rest() -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""The application on a port: uvicorn, with limits on what connections may do before there is a request."""
+"""uvicorn with limits on connections before a request is complete."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GRACE_SECONDS = 30  # for requests in progress when the server stops
 
 
 class Guarded(H11Protocol):
-    """A connection that is closed unless the whole head of a request arrives in time, and the answer is read.
+    """A connection that is closed unless a request's head arrives in time and the answer is read.
 
-    Heads sent drop by drop, and answers left unread, would otherwise hold connections for ever; and one
-    address may hold so many only.
+    Slow heads and unread answers would otherwise hold connections for ever. The number of connections per
+    address is limited.
     """
 
     limits: Limits
@@ -57,11 +57,11 @@ class Guarded(H11Protocol):
             del self.addresses[self._address]
 
     def send_400_response(self, msg: str) -> None:
-        """What h11 cannot read: 400, or 431 where the head is too large."""
+        """Answer requests that h11 cannot parse: 400, or 431 for a head that is too large."""
         self._refuse(getattr(sys.exception(), "error_status_hint", 400))
 
     def _set_deadline(self) -> None:
-        """It runs while no request is being answered, from when the last one was."""
+        """Set the deadline, which runs while no request is being answered."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._clear_deadline()
         elif self._deadline is None:
@@ -83,7 +83,7 @@ class Guarded(H11Protocol):
 
 
 def server(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
-    """options: host, port, ... of uvicorn.Config."""
+    """Create the server. options: host, port, ... of uvicorn.Config."""
     protocol = type("Protocol", (Guarded,), {"limits": limits, "addresses": Counter()})
     return uvicorn.Server(
         uvicorn.Config(

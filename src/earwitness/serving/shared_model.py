@@ -22,7 +22,7 @@ MAX_FAILED = 3  # batches in a row, after which the server says that it is not r
 
 
 class Abandoned(Exception):
-    """Nobody waits for the answer any more."""
+    """The caller no longer waits for the answer."""
 
 
 class Row(NamedTuple):
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class SharedModel:
-    """with SharedModel(model, 16, metrics) as shared: in everything else as the model itself."""
+    """with SharedModel(model, 16, metrics) as shared: it has the methods of the model."""
 
     def __init__(self, model: CaptioningModel, batch_size: int, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
@@ -51,7 +51,7 @@ class SharedModel:
         return getattr(self._model, name)
 
     def behind(self, captioner: Captioner, left: Event) -> Captioner:
-        """The captioner, its model replaced by this one. Once `left` is set, it raises Abandoned."""
+        """Return the captioner with this model. Once `left` is set, it raises Abandoned."""
         twin = copy.copy(captioner)
         twin.model = _Until(left, self)
         return twin
@@ -83,7 +83,7 @@ class SharedModel:
 
     @property
     def unready(self) -> str | None:
-        """Why clips cannot be expected to be answered; None if they can."""
+        """Return the reason why clips cannot be captioned; None if they can."""
         if not self._batcher.alive:
             return "the thread of the model has ended"
         if self._failed >= MAX_FAILED:

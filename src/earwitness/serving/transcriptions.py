@@ -1,4 +1,4 @@
-"""Captions in the formats of OpenAI's POST /v1/audio/transcriptions, for front ends that know no other."""
+"""Captions in the formats of OpenAI's POST /v1/audio/transcriptions, for front ends that use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUBTITLES = {"srt": (to_srt, "application/x-subrip"), "vtt": (to_vtt, "text/vtt"
 
 
 def transcription(captions: Sequence[Caption], duration: float, kind: str) -> Response:
-    """kind: json, text, srt, vtt or verbose_json. The text has one line a caption."""
+    """Format captions. kind: json, text, srt, vtt or verbose_json. The text has one line per caption."""
     text = "\n".join(caption.text for caption in captions)
     if kind in SUBTITLES:
         write, media_type = SUBTITLES[kind]

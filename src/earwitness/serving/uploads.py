@@ -1,4 +1,4 @@
-"""The recording that comes with a request: in a form, as the body itself, or named by its address."""
+"""The recording of a request: in a form, as the body, or at a URL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kind_of(headers: Headers) -> str:
 
 
 class WholeForm(MultiPartParser):
-    """A parser that knows whether the form's end was there."""
+    """A parser that records whether the form was complete."""
 
     ended = False
 
@@ -40,9 +40,9 @@ class WholeForm(MultiPartParser):
 
 
 def receiving(form: type[AnyForm]) -> Callable[[Request], AsyncIterator[tuple[BinaryIO, AnyForm]]]:
-    """A dependency: the file that was sent or named, open until the answer is given, and the fields.
+    """Return a dependency: the uploaded or downloaded file, open until the answer is sent, and the fields.
 
-    What the client calls its file is not used. Raises Refused for a form that is not as it should be.
+    The client's file name is not used. Raises Refused for an invalid form.
     """
 
     async def received(request: Request) -> AsyncIterator[tuple[BinaryIO, AnyForm]]:
@@ -66,7 +66,7 @@ def receiving(form: type[AnyForm]) -> Callable[[Request], AsyncIterator[tuple[Bi
 
 
 def opening(form: type[AnyForm]) -> Callable[..., AsyncIterator[tuple[Recording, AnyForm]]]:
-    """A dependency: the recording, decoded from when there is a place, and the fields."""
+    """Return a dependency: the recording, decoded as soon as there is capacity, and the fields."""
 
     upload = Depends(receiving(form))
 
@@ -89,7 +89,7 @@ async def _form(request: Request, most: int) -> FormData:
         raise Refused(400, error.message) from None
     if not parser.ended:
         await form.close()
-        raise Refused(400, "the form has no end: the upload was cut off, or its last boundary is missing")
+        raise Refused(400, "the form is incomplete: the upload was cut off, or its last boundary is missing")
     return form
 
 
@@ -106,17 +106,15 @@ async def _body(request: Request) -> AsyncIterator[BinaryIO]:
 
 @asynccontextmanager
 async def _media(file: Any, url: HttpUrl | None, fetcher: Fetcher | None) -> AsyncIterator[BinaryIO]:
-    """The file that a form contains or names by its address."""
+    """Open the file that a form contains, or download it from the URL."""
     if url is None:
         if not isinstance(file, UploadFile):
-            raise Refused(422, "the form lacks a part named file that contains a recording")
+            raise Refused(422, "the form has no part named file with a recording")
         if not file.size:
             raise Refused(422, "the file is empty")
         yield file.file
     elif fetcher is None:
-        raise Refused(
-            403, "url: this server fetches nothing (it was started without --allow-urls): send a file"
-        )
+        raise Refused(403, "url: this server does not fetch URLs (--allow-urls is off): send a file")
     elif file is not None:
         raise Refused(422, "send a file or a url, not both")
     else:
