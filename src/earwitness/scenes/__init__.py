@@ -1,1 +1,1 @@
-"""Synthetic training clips: recordings mixed into scenes, with a caption of each."""
+"""Composition of captioned training clips from labelled recordings."""

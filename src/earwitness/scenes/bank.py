@@ -71,7 +71,7 @@ class Bank:
         synthesis: int = 0,
         unlabelled: str | Path | None = None,
     ) -> Bank:
-        """Decodes every recording, or maps the samples from `cache` if they were decoded before.
+        """Decode every recording, or map the samples from `cache` if they were decoded before.
 
         synthesis: how many synthetic recordings are added of each label that has a generator. unlabelled: a
         folder of recordings without labels, which come after the others.
@@ -98,12 +98,12 @@ class Bank:
             save_file(table, file)
         table = load_file(file)
         kept = [r for (_, r), ok in zip(sources, table["kept"].tolist()) if ok]
-        # copy-on-write, for torch knows no read-only memory; nothing writes to it
+        # copy-on-write, as torch has no read-only memory; nothing writes to it
         return cls(kept, torch.from_numpy(np.memmap(samples, np.int16, "c")), table)
 
     @staticmethod
     def _decode(sources: list[tuple[Path, Recording]], out: Path, workers: int) -> dict[str, Tensor]:
-        """Writes the samples of all to `out`, one after the other, and returns the table of them."""
+        """Write the samples of all recordings to `out`, and return their table."""
         kept, rows = [], []
         part = out.with_name(out.name + ".part")
         with ProcessPoolExecutor(workers) as pool, part.open("wb") as file:
@@ -126,7 +126,7 @@ class Bank:
         }
 
     def __add__(self, other: Bank) -> Bank:
-        """The recordings of both, this one's first; their samples are copied."""
+        """Join the recordings of two banks, this one's first; their samples are copied."""
         table = {
             "samples": torch.cat([self.samples, other.samples]),
             "level": torch.cat([self.level, other.level]),
@@ -173,6 +173,6 @@ def decode(folder: Path, recording: Recording) -> Decoded | None:
 
 
 def smooth_colour(mean_db: Sequence[float] | np.ndarray) -> np.ndarray:
-    """dB of mel bins [64] -> the same smoothed, relative to their mean, within 12 dB."""
+    """Smooth dB of mel bins [64], relative to their mean, and clip to 12 dB."""
     smooth = np.convolve(np.pad(mean_db, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     return (smooth - smooth.mean()).clip(-COLOUR_RANGE, COLOUR_RANGE).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Human captions that a bank can play: read once by the lexicon; drawn evenly, or rare sounds favoured."""
+"""Human captions whose sounds a bank has, parsed once by the lexicon; rare sounds may be favoured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CaptionPool:
         return len(self.captions)
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Phases]:
-        """A caption and its phases. Raises ValueError when the bank lacks a sound of every one."""
+        """Draw a caption and its phases. Raises ValueError when the bank lacks a sound of every one."""
         while len(self._known) < len(self) or any(self._known.values()):
             i = int(rng.integers(len(self))) if self._chances is None else self._weighed(rng.random())
             if phases := self._phases(i):

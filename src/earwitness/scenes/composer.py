@@ -125,7 +125,7 @@ class Composer:
         return concept.labels if concept else (mention.concept,)
 
     def _template(self, rng: np.random.Generator) -> tuple[str, list[list[Mention]]]:
-        """Random labels, by square root of their recordings, and the bank's plain words for them."""
+        """Draw labels, weighted by the root of their recordings, and compose a caption of their phrases."""
         count = int(rng.choice([1, 2, 3], p=self.style.template_labels))
         labels = list(dict.fromkeys(rng.choice(self.labels, size=count, p=self.prior).tolist()))
         phases: list[list[Mention]] = []

@@ -1,9 +1,9 @@
-"""Reads a human caption as a sequence of sounds that a bank of recordings can play.
+"""Parser of human captions into sequences of sounds for which a bank has recordings.
 
 A caption is cut into phases at the words that give an order ("followed by", "then", "before", "after");
 each phase is cut into phrases at the words that lay one sound over another ("while", "as", "and", "with");
 and each phrase is matched against the concepts of `lexicon.yaml`. A caption that names something no
-concept covers is refused (None): a scene must not promise a sound that is not in it.
+concept covers is refused (None): a scene must contain every sound that its caption names.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _part(text: str) -> re.Pattern[str]:
 
 
 class Lexicon:
-    """The concepts, and the reading of captions by them."""
+    """The concepts, and the parser of captions by them."""
 
     def __init__(self, concepts: dict[str, dict[str, Any]]):
         self.concepts: dict[str, Concept] = {}

@@ -1,6 +1,6 @@
 """Random mixtures of a bank's recordings as waveforms, on any device: the input of distillation.
 
-Nobody names what sounds in a mixture, so recordings without labels serve as well. One to four recordings at
+Mixtures need no labels, so unlabelled recordings are used too. One to four recordings at
 other speeds, repeated, cut and at random levels; then a room, noise, an equaliser, band limits, clipping, a
 telephone's quantisation. All of a batch is computed together, so that a GPU that holds the bank is the faster
 the larger the batch is.
@@ -30,7 +30,7 @@ AT_ONCE = 8  # voices read together on a CPU, whose cache holds no more
 
 
 def kind_of(recording: Recording) -> str:
-    """speech, music or other: a guess from what the manifest says of a recording without a label."""
+    """Guess from the manifest whether an unlabelled recording is speech, music or other."""
     found = (kind for kind, words in KIND_WORDS.items() if any(w in recording.hint for w in words))
     return next(found, "other")
 
@@ -38,7 +38,7 @@ def kind_of(recording: Recording) -> str:
 def sampling_weights(
     recordings: Sequence[Recording], lengths: Sequence[int], labelled_share: float
 ) -> np.ndarray:
-    """How often each recording is drawn, float64 [recordings], summing to 1.
+    """Return the probability of each recording in a draw, float64 [recordings].
 
     `labelled_share` of the draws are labelled recordings, each label by the root of its count; the others
     are unlabelled ones, by KINDS and within a kind by length ** 0.7. Where one sort is missing, the other has
@@ -56,7 +56,7 @@ def sampling_weights(
     for share, part in ((labelled_share, labelled), (1 - labelled_share, unlabelled)):
         weights += share * part / max(part.sum(), 1e-12)
     if not weights.any():
-        raise ValueError("there is no recording to draw: labelled_share leaves out the only sort there is")
+        raise ValueError("there is no recording to draw: labelled_share excludes the only kind there is")
     return weights / weights.sum()
 
 

@@ -1,4 +1,4 @@
-"""What a template caption says of a label: the plain words of its recordings' hints.
+"""Phrases of template captions for a label: plain words from its recordings' hints.
 
 A hint describes one recording in more detail than is audible ("a baby boy cries (hungry)", "a person says the
 word 'hen'") or something else altogether ("charlie"). What several recordings of a label agree on is kept.
@@ -16,7 +16,7 @@ UNFINISHED = re.compile(r"\b(?:says?|the|an?|of|in|with)$")
 
 
 def plain_phrases(label: str, hints: list[str]) -> list[str]:
-    """Phrases of a label, each as often as its recordings say it; the label itself if they agree on none."""
+    """Return phrases of a label, as often as its recordings have them; the label itself if none is shared."""
     plain = [DETAIL.sub("", hint).strip() for hint in hints]
     counts = Counter(phrase for phrase in plain if phrase and not UNFINISHED.search(phrase))
     least = max(MIN_SHARE * len(hints), min(2, len(hints)))

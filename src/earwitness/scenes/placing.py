@@ -30,7 +30,7 @@ class Placed:
     shift: int  # mel bins
     tags: tuple[int, ...]
     wet: float  # dB of the reverberant part below the direct one
-    timbre: np.ndarray  # dB of each mel bin: no two dogs, doors or microphones sound alike
+    timbre: np.ndarray  # dB of each mel bin: a random response of source and microphone
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Placer:
         return out
 
     def _original(self, rng: np.random.Generator, label: str) -> list[int]:
-        """The recordings of one original, or a synthetic one."""
+        """Draw the recordings of one original, or a synthetic one."""
         groups, synthetic = self.by_group[label], self.synthetic[label]
         if synthetic and rng.random() < SYNTHETIC_GROUPS / (SYNTHETIC_GROUPS + len(groups)):
             return [synthetic[int(rng.integers(len(synthetic)))]]
@@ -102,7 +102,7 @@ class Placer:
         span: Span,
         gain: float,
     ) -> list[Placed]:
-        """Stretches of one group's recordings: a background fills the span, an event occurs once or again."""
+        """Place stretches of one group's recordings: a background fills the span, an event may repeat."""
         style = self.style
         rate = float(np.exp(rng.normal(0, style.speed_deviation)))
         shift = int(np.rint(rng.normal(0, style.pitch_deviation)))
@@ -131,7 +131,7 @@ class Placer:
     def _rhythm(
         self, rng: np.random.Generator, concept: Concept, mention: Mention, label: str, span: Span
     ) -> tuple[int, float, int]:
-        """(most stretches, mean frames between them or 0 for a background, first frame)."""
+        """Draw (maximum stretches, mean frames between them or 0 for a background, first frame)."""
         style = self.style
         bed = concept.kind == "bed"
         gap = 0.0 if bed else float(rng.choice(style.gaps))
@@ -146,7 +146,7 @@ class Placer:
         return most, gap, span.first if bed else span.first + int(rng.integers(0, max(1, room)))
 
     def _timbre(self, rng: np.random.Generator, label: str, recording: int) -> np.ndarray:
-        """A random response, which may lean towards the colour of another recording of the label."""
+        """Draw a response, which may be tilted towards the spectrum of another recording of the label."""
         style = self.style
         timbre = bumps(rng, style.timbre_knots, style.timbre_db)
         groups = self.by_group[label]
@@ -158,13 +158,13 @@ class Placer:
 
 
 def bumps(rng: np.random.Generator, knots: int, deviation: float) -> np.ndarray:
-    """A smooth random response: dB of each mel bin, [64]."""
+    """Draw a smooth random response: dB of each mel bin, [64]."""
     heights = rng.normal(0, deviation, size=knots)
     return np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, knots), heights).astype(np.float32)
 
 
 def _grouped(bank: Bank, rows: list[int]) -> list[list[int]]:
-    """Real recordings by their group, groups in the order of their names."""
+    """Group real recordings, groups sorted by name."""
     groups: dict[str, list[int]] = defaultdict(list)
     for i in rows:
         if not bank.recordings[i].synthetic:

@@ -15,8 +15,8 @@ from earwitness.features import SAMPLE_RATE
 from earwitness.media.reading import load_audio
 from earwitness.scenes.synthesis import MAKERS, SOURCE, synthesise
 
-MAX_SECONDS = 30.0  # of one recording: a longer one would crowd the others out of memory
-LARGEST_HELD_OUT = 0.04  # of all sound: a source with more is never held out, others would hardly be
+MAX_SECONDS = 30.0  # of one recording, to bound memory
+LARGEST_HELD_OUT = 0.04  # share of all audio: a source with more is never held out
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Recording:
 
 
 def read_manifest(folder: Path, *, labelled: bool = True) -> list[Recording]:
-    """Rows of FOLDER/manifest.csv that may be redistributed.
+    """Read the rows of FOLDER/manifest.csv that may be redistributed.
 
-    Columns that must be there: path, label, group; or, where nothing is labelled, path and source_repo (or
+    Required columns: path, label, group; or, without labels, path and source_repo (or
     source_repo_or_package).
     """
     file = folder / "manifest.csv"
@@ -71,7 +71,7 @@ def read_manifest(folder: Path, *, labelled: bool = True) -> list[Recording]:
 
 
 def _plain_names(row: dict[str, str]) -> dict[str, str]:
-    """A row under one set of column names."""
+    """Rename the columns of a row to one set of names."""
     other = {"source_repo_or_package": "source_repo", "licence": "license"}
     return {other.get(name, name): value for name, value in row.items()}
 
@@ -132,6 +132,6 @@ def synthetic_recordings(labels: set[str], count: int) -> list[Recording]:
 
 
 def credits(recordings: Iterable[Recording]) -> list[tuple[str, str, int]]:
-    """(source, licence, recordings), most recordings first: what a model card must name."""
+    """Return (source, licence, recordings), most recordings first, for a model card."""
     counts = Counter((r.source, r.license) for r in recordings)
     return [(source, licence, n) for (source, licence), n in counts.most_common()]

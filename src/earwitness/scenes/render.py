@@ -1,8 +1,8 @@
-"""Turns planned scenes into waveforms, and into what sounds when.
+"""Rendering of planned scenes to waveforms and tag targets.
 
 Stretches of recordings are read at their speed, those that share a timbre are filtered together, and room,
-noise, equaliser and band limits are products of spectra of the whole scene: a handful of Fourier transforms
-a scene. What a codec or an automatic gain does follows in time. Every draw comes from the scene's own seed.
+noise, equaliser and band limits are products of spectra of the whole scene, with few Fourier transforms per
+scene. Codec and automatic gain follow in the time domain. Every draw comes from the scene's own seed.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from earwitness.scenes.placing import Placed
 
 Floats = NDArray[np.float32]
 
-ACTIVE_DB = 35.0  # a recording is sounding where it is within this of its own level
+ACTIVE_DB = 35.0  # a recording is active where it is within this of its own level
 FADE = 3 * HOP  # samples over which a stretch fades in and out, so that cuts do not click
 BIN_RATIO = 1.05  # frequency ratio of neighbouring mel bins around 1 kHz
-SAME_SPEED = 0.01  # a change of speed below this is not made
+SAME_SPEED = 0.01  # smaller changes of speed are ignored
 ROOM_CUTOFF = 4_000.0  # Hz above which walls reflect less
-GAIN_RANGE = 40.0  # dB below the loudest frame at which an automatic gain stops turning up
-NORMALS = 1 << 21  # random numbers that noise and rooms are cut from: 8 MB
-HOLE_DB, CODEC_HOP = 30.0, 256  # how much a codec takes away; samples between its frames
+GAIN_RANGE = 40.0  # dB below the loudest frame within which an automatic gain acts
+NORMALS = 1 << 21  # size of the table of random numbers for noise and rooms: 8 MB
+HOLE_DB, CODEC_HOP = 30.0, 256  # attenuation of a codec's holes; samples between its frames
 
 
 def render_waveform(scene: Scene, bank: Bank) -> Floats:
-    """float32 [frames * 160] at 16 kHz, its loudest sample at the channel's peak."""
+    """Render a scene: float32 [frames * 160] at 16 kHz, its loudest sample at the channel's peak."""
     sounds = [(p, _stretch(p, bank)) for p in scene.placed]
     return _through(scene.channel, _mixed(scene, bank, sounds), np.random.default_rng((scene.seed, 1)))
 
 
 def render(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 16) -> tuple[Tensor, Tensor]:
-    """Scenes of equal length -> waveforms [B, S], tag targets [B, ceil(F / token_frames), tags].
+    """Render scenes of equal length: waveforms [B, S], tag targets [B, ceil(F / token_frames), tags].
 
-    A target is 1 where a recording with that tag is sounding during at least a quarter of the token.
+    A target is 1 where a recording with that tag is active during at least a quarter of the token.
     """
     waveforms, targets = [], []
     for scene in scenes:
@@ -55,7 +55,7 @@ def render(scenes: list[Scene], bank: Bank, tags: int, token_frames: int = 16) -
 
 
 def _stretch(p: Placed, bank: Bank) -> Floats:
-    """The samples of one stretch, at its speed and gain, faded at both ends: at most p.length frames."""
+    """Read the samples of a stretch at its speed and gain, faded at both ends: at most p.length frames."""
     speed = p.rate * BIN_RATIO**p.shift
     first = int(bank.start[p.recording]) + p.source * HOP
     end = int(bank.start[p.recording] + bank.samples[p.recording])
@@ -73,7 +73,7 @@ def _stretch(p: Placed, bank: Bank) -> Floats:
 
 
 def _mixed(scene: Scene, bank: Bank, sounds: list[tuple[Placed, Floats]]) -> Floats:
-    """All that is linear: timbres, room, noise, equaliser, band limits. float32 [frames * 160]."""
+    """Apply the linear effects: timbres, room, noise, equaliser, band limits. float32 [frames * 160]."""
     channel, rng = scene.channel, np.random.default_rng((scene.seed, 0))
     size, tail = scene.frames * HOP, int(channel.reverb_seconds * SAMPLE_RATE)
     whole = fast_length(size + tail)
@@ -120,7 +120,7 @@ def _mel_to_fft() -> Tensor:
 
 @lru_cache(maxsize=1)
 def _normals() -> Tensor:
-    """Float32 draws that scenes take parts of: to draw them anew costs more than all else of the noise."""
+    """Table of normal draws, of which scenes use parts: new draws would dominate the cost of noise."""
     return torch.from_numpy(np.random.default_rng(0).standard_normal(NORMALS, dtype=np.float32))
 
 
@@ -133,7 +133,7 @@ def _drawn(count: int, rng: np.random.Generator) -> Tensor:
 
 
 def _room(tail: int, size: int, rng: np.random.Generator) -> Tensor:
-    """Spectrum of noise of unit energy that decays by 60 dB within `tail` samples: a room of no shape."""
+    """Spectrum of noise of unit energy that decays by 60 dB within `tail` samples, as a reverberant tail."""
     decay = torch.linspace(0, -3 * float(np.log(10)), tail).exp_()
     impulse = _drawn(tail, rng) * decay
     hertz = torch.linspace(0, SAMPLE_RATE / 2, size // 2 + 1)
@@ -157,7 +157,7 @@ def channel_response(channel: Channel) -> Floats:
 
 
 def _through(channel: Channel, mix: Floats, rng: np.random.Generator) -> Floats:
-    """Codec and automatic gain, which change with the sound, and the level at the end."""
+    """Apply codec and automatic gain, which depend on the signal, and set the level."""
     if channel.holes_db < 100 or channel.grain:
         mix = _coded(mix, channel.holes_db, channel.grain, rng)
     if channel.compression:
@@ -170,7 +170,7 @@ def _through(channel: Channel, mix: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _coded(mix: Floats, holes_db: float, grain: float, rng: np.random.Generator) -> Floats:
-    """As codecs do at low rates: what is far below a frame's loudest bin is lost, magnitudes are coarse."""
+    """Imitate codecs at low rates: bins far below a frame's loudest one are lost, magnitudes are coarse."""
     window = torch.hann_window(N_FFT)
     x = torch.stft(torch.from_numpy(mix), N_FFT, CODEC_HOP, window=window, return_complex=True)
     power = torch.view_as_real(x).square().sum(-1)

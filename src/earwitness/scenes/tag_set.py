@@ -1,4 +1,4 @@
-"""What a tag head names: the labels of a bank, and the sounds that join several of them."""
+"""Names of a tag head's outputs: the labels of a bank, and concepts that join several of them."""
 
 from __future__ import annotations
 

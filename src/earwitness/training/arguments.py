@@ -15,7 +15,7 @@ from earwitness.config.stages import Stage
 
 
 def parameter_groups(task: nn.Module, stage: Stage) -> list[dict[str, Any]]:
-    """Trained parameters by learning rate and by weight decay (vectors and scalars are not decayed)."""
+    """Group trained parameters by learning rate and weight decay (vectors and scalars are not decayed)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in task.named_parameters():
         if not parameter.requires_grad:

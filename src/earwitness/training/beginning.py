@@ -1,4 +1,4 @@
-"""What training starts from: weights of other runs and models, their tokenizer, their tags."""
+"""Initial state of training: weights of other runs and models, their tokenizer and tags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VOCABULARY = 5000  # tokens of a tokenizer trained on the recipe's own captions
 
 
 def weights_file(source: str) -> Path:
-    """The trained tensors of a stage's folder, of the last finished stage of a run, or of a checkpoint."""
+    """Return the file of trained tensors of a stage's folder, a run's last stage, or a checkpoint."""
     folder = local_folder(source)
     if folder is None:
         return resolve(source) / WEIGHTS
@@ -40,7 +40,7 @@ def weights_file(source: str) -> Path:
 
 
 def load_starts(model: AudioCaptioningModel, starts: list[Start]) -> None:
-    """Fills the model with the parts that each start names, in place.
+    """Fill the model in place with the parts that each start names.
 
     Raises CheckpointError for tensors that do not fit, ConfigError for a part that a start has no tensor of.
     """
@@ -49,9 +49,9 @@ def load_starts(model: AudioCaptioningModel, starts: list[Start]) -> None:
 
 
 def _beginning(model: AudioCaptioningModel, start: Start) -> dict[str, Tensor]:
-    """The model's tensors, those of the start's parts replaced; what is missing of them is not filled in.
+    """Return the model's tensors with those of the start's parts replaced; missing ones are not filled in.
 
-    A joint space may be given to a model that had none.
+    The start may lack a joint space.
     """
     file = weights_file(start.source)
     found, own = load_file(file), trained_tensors(model)
@@ -74,10 +74,10 @@ def _part(tensor: str) -> str:
 
 
 def with_tags(preset: Preset, sources: dict[str, Any]) -> ModelConfig:
-    """The model's config with the names of the encoder's tags, those of the weights that it starts with.
+    """Return the model's config with the names of the encoder's tags.
 
-    They are what the preset says, else what `init` says, else the bank's. Raises ConfigError naming tags that
-    differ from those of `init`.
+    They are the preset's, else those of `init`, else the bank's. Raises ConfigError naming tags that differ
+    from those of `init`.
     """
     encoder = preset.model.encoder
     if not hasattr(encoder, "tags"):
@@ -96,7 +96,7 @@ def with_tags(preset: Preset, sources: dict[str, Any]) -> ModelConfig:
 
 
 def started_tags(preset: Preset) -> list[str]:
-    """Names of the tags of the encoder that `init` brings along; empty where there are none."""
+    """Return the tags of the encoder that `init` names; empty if it names none."""
     for start in reversed(preset.starts):
         if start.covers("encoder"):
             return list(model_section(start.source).get("encoder", {}).get("tags") or [])
@@ -104,7 +104,7 @@ def started_tags(preset: Preset) -> list[str]:
 
 
 def train_tokenizer(captions: list[str], size: int = VOCABULARY) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on normalised captions, with <s> and </s>; nothing is ever unknown to it."""
+    """Train byte-level BPE on normalised captions, with <s> and </s>; it has no unknown token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -119,9 +119,9 @@ def train_tokenizer(captions: list[str], size: int = VOCABULARY) -> PreTrainedTo
 
 
 def run_tokenizer(preset: Preset, out: Path) -> PreTrainedTokenizerFast | None:
-    """That of a language model without a source: from where its weights come, or made from the captions.
+    """Return the tokenizer of a language model without a source: of its weights, or trained on the captions.
 
-    It is kept in `out`/tokenizer. None for a language model that brings its own.
+    It is kept in `out`/tokenizer. None for a language model with its own tokenizer.
     """
     if preset.model.language_model.source is not None:
         return None
@@ -143,7 +143,7 @@ def _tokenizer_of(source: str) -> PreTrainedTokenizerFast:
 
 
 def _captions(preset: Preset) -> list[str]:
-    """Those of the stages of scenes and of text."""
+    """Return the captions of the stages of scenes and of text."""
     paths = [p for s in preset.stages for p in getattr(s.data, "captions", [])]
     if captions := read_captions(list(dict.fromkeys(paths))):
         return captions

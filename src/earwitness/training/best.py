@@ -19,9 +19,9 @@ CAPTION_LOSSES = ("eval_caption", "eval_guided_caption", "eval_retrieval_caption
 
 
 def quality(metrics: dict[str, float], stage: Stage, step: int) -> float:
-    """How good the weights are that gave these metrics; more is better.
+    """Return the quality of weights from their metrics; more is better.
 
-    At 64 x 20 tokens the transport loss is some 300, so the sum of all losses says little of the captions.
+    At 64 x 20 tokens the transport loss is about 300, so the sum of all losses hardly reflects the captions.
     """
     if stage.best_by == "last":
         return step
@@ -36,7 +36,7 @@ def quality(metrics: dict[str, float], stage: Stage, step: int) -> float:
 
 
 def check_metric(stage: Stage) -> None:
-    """Raises ConfigError where the metric that the stage's weights are chosen by cannot be computed here."""
+    """Raise ConfigError if the metric by which the stage's weights are chosen cannot be computed here."""
     if stage.best_by not in METRICS:
         return
     texts = ["a dog barks", "rain falls"]
@@ -47,9 +47,9 @@ def check_metric(stage: Stage) -> None:
 
 @torch.no_grad()
 def caption_score(task: Any, batches: Iterable[Any], metric: str, device: torch.device) -> dict[str, float]:
-    """The metric of captions generated for the batches of all processes: {"eval_METRIC": value}.
+    """Compute the metric of captions generated for the batches of all processes: {"eval_METRIC": value}.
 
-    A batch's `references` are what its captions are compared with, else the captions it should have.
+    Captions are compared with a batch's `references`, else with its target captions.
     """
     was_training = task.training
     task.eval()

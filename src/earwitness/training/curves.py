@@ -23,7 +23,7 @@ Points = list[tuple[float, float]]  # (step, value)
 
 
 def write_report(folder: str | Path) -> Path:
-    """Draws metrics.jsonl of a stage's folder into report.html beside it; returns that file."""
+    """Plot metrics.jsonl of a stage's folder in report.html beside it; return that file."""
     folder = Path(folder)
     lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
     target = folder / "report.html"

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a line at each log, whole sample captions, the time that is left."""
+"""Progress of a run: a line at each log, full sample captions, the remaining time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SHOWN = ("loss", "grad_norm", "learning_rate")  # of a line; metrics.jsonl has e
 class Display(TrainerCallback):
     """Prints what is logged.
 
-    stage: its name. clips: of a step. later: clips that later stages will train on, for the time left of the
-    whole recipe, which counts each clip as long as one of this stage. say: prints a line; None: none is.
+    stage: its name. clips: of a step. later: clips of later stages, for the remaining time of the recipe,
+    which assumes this stage's time per clip. say: prints a line; None: nothing is printed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Display(TrainerCallback):
 
 
 def evaluation_lines(logs: dict[str, Any]) -> list[str]:
-    """Figures of an evaluation in one line, then each sample caption over the one that was wanted."""
+    """Return the figures of an evaluation as one line, then each sample caption above its target."""
     numbers = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
     figures = ", ".join(f"{k} {v:.4g}" for k, v in numbers.items() if isinstance(v, float))
     samples = [sample_parts(value) for name, value in logs.items() if name.startswith("sample_")]

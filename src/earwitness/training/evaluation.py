@@ -1,4 +1,4 @@
-"""What a stage reaches on its validation data, over all processes: mean losses, tags' precision, captions."""
+"""Evaluation of a stage on its validation data, over all processes: mean losses, tag precision, captions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def evaluate_task(task: Any, batches: Any, spare: Any, device: torch.device) -> 
 
 @torch.no_grad()
 def sample_captions(task: Any, batch: Any, device: torch.device) -> dict[str, str]:
-    """The captions of a batch beside those they should have. All processes must be given the same one."""
+    """Decode a batch's captions and pair them with their targets. All processes need the same batch."""
     model = getattr(task, "model", None)
     if model is None:
         return {}
@@ -71,7 +71,7 @@ def sample_captions(task: Any, batch: Any, device: torch.device) -> dict[str, st
 
 
 def sample_parts(text: str) -> tuple[str, str]:
-    """A sample of `sample_captions` -> the caption, and the one that was wanted."""
+    """Split a sample of `sample_captions` into the caption and its target."""
     caption, _, wanted = text.removesuffix(")").partition(" (wanted: ")
     return caption, wanted
 
@@ -83,7 +83,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def gathered(part: Any) -> list[Any]:
-    """What each process has, in order of rank."""
+    """Gather a part of each process, in order of rank."""
     if not dist.is_initialized():
         return [part]
     parts: list[Any] = [None] * dist.get_world_size()

@@ -1,4 +1,4 @@
-"""What a recipe will take: steps of each stage, and of a dry run time, memory and room on the disk."""
+"""Requirements of a recipe: steps of each stage, and from a dry run time, memory and disk space."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from earwitness.training.trainer import prepared_task
 def forecast(preset: Preset, out: Path, *, dry_run: bool = False) -> Iterator[str]:
     """Check recipe, data and weights, and yield lines on the run's requirements.
 
-    dry_run: builds the model and times three steps of every stage as well. Raises ConfigError for all that
-    is wrong, before anything is built.
+    dry_run: also build the model and time three steps of every stage. Raises ConfigError with all faults
+    before anything is built.
     """
     out.mkdir(parents=True, exist_ok=True)
     processes = int(os.environ.get("WORLD_SIZE", 1))

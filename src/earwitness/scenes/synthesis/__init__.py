@@ -1,9 +1,9 @@
 """Synthetic recordings of sounds that a bank lacks: engines, sirens, wind, rain, clicks, rustles.
 
-What people film most is what sound collections hold least: a bank of thousands of recordings may have three
-of a motorcycle and one of a beep. Such sounds are well described by physics: pulses through resonances, noise
-under a curve, bubbles, struck bodies (Farnell, Designing Sound, 2010). Every recording is drawn anew in all
-that may differ, from (label, number) alone. They are for training only: what judges a model is real.
+Collections lack common sounds of videos: a bank of thousands of recordings may have three of a motorcycle and
+one of a beep. Physics describes such sounds well: pulses through resonances, shaped noise, bubbles, struck
+bodies (Farnell, Designing Sound, 2010). All parameters of a recording are drawn from (label, number).
+Synthetic recordings are for training only; models are evaluated on real ones.
 """
 
 from __future__ import annotations

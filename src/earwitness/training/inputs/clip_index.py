@@ -59,7 +59,7 @@ class ClipIndex:
 
 
 class RowFault(ValueError):
-    """What is wrong with a row."""
+    """The fault of a row."""
 
 
 def clip_index(path: str, needs: Needs, cache: Path) -> ClipIndex:
@@ -123,7 +123,7 @@ def _look_at_all(manifest: Manifest, path: str, needs: Needs) -> ClipIndex:
 
 
 def _look(manifest: Manifest, needs: Needs, i: int) -> tuple[float, int, bool] | str:
-    """(seconds, captions, whether there is a video) of a row, or what is wrong with it."""
+    """Return (seconds, captions, whether there is a video) of a row, or its fault."""
     try:
         row = manifest[i]
         if row.id in needs.excluded:
@@ -158,7 +158,7 @@ def _check_video(name: str, video: Path) -> None:
 
 
 def captions_of(row: Row) -> list[str]:
-    """The captions of a row that say something."""
+    """Return the captions of a row that are not empty."""
     return [caption for caption in row.captions if normalise_caption(caption)]
 
 
@@ -175,7 +175,7 @@ def duration(row: Row, sound: bytes | None = None) -> float:
     whole = info.duration
     end = row.end if row.end is not None else whole
     if end is None:
-        raise RowFault(f"{row.id}: {row.audio} does not say how long it is; give the row an `end`")
+        raise RowFault(f"{row.id}: {row.audio} states no duration; give the row an `end`")
     if whole is not None and row.start > whole:
         raise RowFault(f"{row.id}: starts at {row.start:g} s, {row.audio} lasts {whole:g} s")
     seconds = min(end, whole or end) - row.start
