@@ -53,12 +53,12 @@ def torch_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     return found
 
 
-def made_aside(make: Callable[[], T]) -> T:
-    """make(), called by a thread that ends with it.
+def run_in_temporary_thread(make: Callable[[], T]) -> T:
+    """Return make(), called in a thread that ends afterwards.
 
-    OpenMP keeps a team of helpers for each thread that ever computed. Once there are more of them than cores
-    they sleep after every operation: a model would take a third longer in any thread but the one that it was
-    loaded in (docs/LOG.md).
+    OpenMP keeps a team of threads for each thread that ever computed. Once they outnumber the cores they
+    sleep after every operation: a model would take a third longer in any thread but the one that loaded it
+    (docs/LOG.md).
     """
     with ThreadPoolExecutor(1, thread_name_prefix="earwitness") as thread:
         return thread.submit(make).result()
@@ -67,9 +67,9 @@ def made_aside(make: Callable[[], T]) -> T:
 def keep_freed_memory() -> None:
     """Make glibc keep freed blocks instead of returning them to the kernel; elsewhere it does nothing.
 
-    For a process that is about models alone: each batch allocates the same hundreds of megabytes again, and
-    without this every page is faulted in anew. All threads take from one heap, so that what one has freed
-    another can use (times and megabytes: docs/LOG.md).
+    For processes that only run models: each batch allocates the same hundreds of megabytes again, and without
+    this every page is faulted in anew. All threads share one heap, so that memory freed by one is available
+    to the others (times and megabytes: docs/LOG.md).
     """
     if sys.platform != "linux":
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from earwitness.built_in import BUILT_IN, local_folder
-from earwitness.devices import made_aside, resolve_device, torch_dtype
+from earwitness.devices import resolve_device, run_in_temporary_thread, torch_dtype
 from earwitness.extras import require
 from earwitness.runtime.protocol import CaptioningModel
 from earwitness.runtime.settings import SETTINGS, WEIGHTS, ExportError
@@ -57,6 +57,6 @@ def _on_torch(name: Path, device: str, dtype: Any) -> CaptioningModel:
     from earwitness.checkpoints.folder import load_checkpoint
     from earwitness.runtime.torch_model import TorchModel
 
-    network = made_aside(lambda: load_checkpoint(name).to(device))
+    network = run_in_temporary_thread(lambda: load_checkpoint(name).to(device))
     network.language_model.to(torch_dtype(dtype, network.device))
     return TorchModel(network)

@@ -115,7 +115,7 @@ def load_audio(
             stream, kept / sample_rate, max_seconds, "use windows(), start and end, or raise max_seconds"
         )
     seconds = kept / sample_rate
-    _check_heard(stream, seconds, start)
+    _check_decoded(stream, seconds, start)
     damage = assess(stream, seconds, start, end)
     waveform = np.concatenate(chunks)
     return Audio(
@@ -179,7 +179,7 @@ def _windows(
             index += 1
             begin, first = first, round(index * hop * rate)  # hop <= window: `first` is held already
             pieces, begin = [held[first - begin :].copy()], first
-    _check_heard(stream, total / rate, 0.0)
+    _check_decoded(stream, total / rate, 0.0)
     held, stop = np.concatenate(pieces), 0
     while stop < total:  # the end is known, and less than `size + tail` away
         stop = first + size if first + size + tail <= total else total
@@ -209,7 +209,7 @@ def _at_full_scale(waveform: np.ndarray, peak: float) -> np.ndarray:
     return waveform / np.float32(peak) if peak > OVERSHOOT else waveform
 
 
-def _check_heard(stream: PcmStream, seconds: float, start: float) -> None:
+def _check_decoded(stream: PcmStream, seconds: float, start: float) -> None:
     if stream.samples == 0:
         failed = stream.failed or stream.failed_reads
         reason = "nothing in it decodes as sound" if failed else "holds no samples"
