@@ -86,6 +86,28 @@ def test_the_weights_of_the_best_evaluation_are_handed_on(
 
 
 @pytest.mark.slow
+def test_a_resumed_stage_keeps_the_best_weights_of_before(clip_recipe, tmp_path, monkeypatch) -> None:
+    name, weights = "language_model.model.model.norm.weight", []
+    measured = iter(
+        [3.0, 1.0, None, 4.0, 1.0]
+    )  # at steps 2, 4, 6; resumed after 4: at 6, and of the kept ones
+
+    def measure(self: StageTrainer) -> dict[str, float]:
+        weights.append(self.captioner.get_parameter(name).detach().clone())
+        if (value := next(measured)) is None:
+            raise RuntimeError("power cut")
+        return {"eval_loss": value}
+
+    monkeypatch.setattr(StageTrainer, "measure", measure)
+    preset = Preset.model_validate(clip_recipe(evaluate_start=False, best_by="loss", learning_rate=0.1))
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(preset, tmp_path / "out")
+    train(preset, tmp_path / "out")
+    handed_on = load_file(tmp_path / "out" / "0-train" / "stage.safetensors")[name]
+    assert torch.equal(handed_on, weights[1]) and not torch.equal(handed_on, weights[3])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "evaluations"), [(0, 9), (1, 3), (2, 6)])
 def test_a_stage_ends_after_as_many_evaluations_in_a_row_without_better_weights(
     patience, evaluations, clip_recipe, runs, tmp_path, monkeypatch

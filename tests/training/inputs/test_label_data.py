@@ -1,7 +1,11 @@
 """Labels become tag probabilities of recordings; pairs are read, split and drawn reproducibly."""
 
+import copy
+import shutil
+
 import numpy as np
 import pytest
+import torch
 
 from earwitness.config.data import LabelData
 from earwitness.config.errors import ConfigError
@@ -12,6 +16,8 @@ from earwitness.training.inputs.label_data import (
     label_pairs,
     read_human,
     read_pairs,
+    recordings_of,
+    tag_recordings,
 )
 
 NAMES = ["Dog", "Rain", "Music", "Purr"]
@@ -76,11 +82,28 @@ def test_training_and_validation_share_no_caption_and_draws_depend_on_the_number
     assert not {p.caption for p in train.items} & {p.caption for p in validation.items}
 
     def encode(captions):
-        import torch
-
         return torch.zeros(len(captions), 1), torch.ones(len(captions), 1)
 
     collate = PairCollator(examples, encode, seed=3)
     batch, again = collate([train[0], train[5]]), collate([train[5]])
     assert np.array_equal(batch["tags"][1], again["tags"][0])
     assert not np.array_equal(batch["tags"][0], batch["tags"][1])
+
+
+def test_recordings_are_tagged_once_and_what_cannot_be_decoded_is_left_out(tiny_model, bank_folder, tmp_path):
+    bank = tmp_path / "bank"
+    shutil.copytree(bank_folder, bank)
+    section = LabelData(kind="labels", banks=[str(bank)])
+    recordings = [recording for _, recording in recordings_of(section)]
+    (bank / recordings[3].path).write_bytes(b"no sound")
+    cache = tmp_path / "runs" / "banks"
+    found, labels = tag_recordings(tiny_model, section, cache)
+    assert labels == [recording.label for i, recording in enumerate(recordings) if i != 3]
+    assert found.shape == (len(labels), len(tiny_model.tag_names)) and 0 <= found.min() < found.max() <= 1
+    broken = copy.deepcopy(tiny_model)
+    broken.encoder.forward = None  # nothing is computed again
+    again, same = tag_recordings(broken, section, cache)
+    assert torch.equal(again, found) and same == labels
+    torch.nn.init.normal_(next(broken.encoder.parameters()))
+    with pytest.raises(TypeError):  # other weights, other tags
+        tag_recordings(broken, section, cache)
