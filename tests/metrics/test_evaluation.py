@@ -327,8 +327,11 @@ def test_a_cache_that_cannot_be_written_moves_to_a_temporary_folder(monkeypatch,
     monkeypatch.setenv("EARWITNESS_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(data.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(data, "build", lambda folder: folder.mkdir(parents=True))
-    with pytest.warns(UserWarning, match="cannot be written .* name another folder in EARWITNESS_CACHE"):
+    with pytest.warns(
+        UserWarning, match="cannot be written .* name another folder in EARWITNESS_CACHE"
+    ) as caught:
         folder = data._index()
+    assert caught[0].filename == __file__, "the warning names the line that asked for the index"
     assert folder.is_dir() and folder.parent == data.temporary_cache() and folder.is_relative_to(tmp_path)
 
 

@@ -70,7 +70,7 @@ class Checks:
         items = {item.nodeid: item for item in session.items}
         for mutant in self.mutants:
             begin, tests = time.monotonic(), self.calls.tests_of(mutant)
-            work = partial(self.run, session, mutant, [items[test] for test in tests])
+            work = partial(self.run, session, mutant, [items[test] for test in tests if test in items])
             self.report(mutant, forked(work, self.tree, self.calls.limit(tests)), begin)
         return True
 

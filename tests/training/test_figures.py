@@ -17,11 +17,12 @@ from earwitness.config.stages import Stage
 from earwitness.embeds import Embeds, length_mask
 from earwitness.training import forecast
 from earwitness.training.evaluation import evaluate_task, sample_parts
+from earwitness.training.inputs import scene_data
 from earwitness.training.inputs.examples import MIXED_DB, Example, cropped, mixed, read_paraphrases
 from earwitness.training.inputs.label_data import TagExamples
 from earwitness.training.inputs.manifest_data import Draws
 from earwitness.training.inputs.mixture_data import LONGEST, AgreementCollator
-from earwitness.training.inputs.scene_data import read_captions
+from earwitness.training.inputs.scene_data import SceneCollator, read_captions
 from earwitness.training.inputs.stage_data import _scenes, stage_clips, stage_steps
 from earwitness.training.objective import TAG_DETAIL, scene_tagging_loss
 from earwitness.training.self_critical import self_critical
@@ -97,11 +98,24 @@ def test_only_training_scenes_are_masked_and_vary_in_length() -> None:
     data = {"kind": "scenes", "bank": "b", "captions": ["c"], "count": 5, "validation_count": 3}
     own = stage(task="captioning", seed=7, data=data | {"lengths": [1.0, 2.0]})
     source = SimpleNamespace(composer=lambda **options: options)
-    train, validation, collate, collate_eval = _scenes(own, source, SimpleNamespace(hear=None), None)
+    train, validation, collate, collate_eval = _scenes(own, source, SimpleNamespace(compute_log_mel=None), None)
     assert (list(train.items), list(validation.items)) == ([0, 1, 2, 3, 4], [0, 1, 2])
     assert (collate.masks, collate.lengths) == (True, (1.0, 2.0))
     assert (collate_eval.masks, collate_eval.lengths) == (False, None)
     assert collate.composer == {"validation": False, "seed": 7} and collate_eval.composer["validation"]
+
+
+def test_a_batch_of_scenes_draws_its_length_by_its_first_number(monkeypatch) -> None:
+    planned = []
+    composer = SimpleNamespace(seed=7, tag_set=SimpleNamespace(names=["dog"]), bank=None)
+    composer.plan = lambda i, frames: planned.append((i, frames))
+    shown = torch.zeros(2, 16_000), torch.zeros(2, 7, 1)
+    monkeypatch.setattr(scene_data, "render", lambda *_: shown)
+    collate = SceneCollator(composer, lambda *x: x, None, masks=False, lengths=(1.0, 3.0))
+    for first in (4, 9, 4):
+        collate([first, first + 1])
+    frames = {i: int(np.random.default_rng((7, 1, i)).uniform(1.0, 3.0) * 100) for i in (4, 9)}
+    assert planned == [(i + k, frames[i]) for i in (4, 9, 4) for k in (0, 1)]
 
 
 def test_what_does_not_fill_a_batch_comes_last() -> None:
