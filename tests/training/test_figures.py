@@ -98,7 +98,9 @@ def test_only_training_scenes_are_masked_and_vary_in_length() -> None:
     data = {"kind": "scenes", "bank": "b", "captions": ["c"], "count": 5, "validation_count": 3}
     own = stage(task="captioning", seed=7, data=data | {"lengths": [1.0, 2.0]})
     source = SimpleNamespace(composer=lambda **options: options)
-    train, validation, collate, collate_eval = _scenes(own, source, SimpleNamespace(compute_log_mel=None), None)
+    train, validation, collate, collate_eval = _scenes(
+        own, source, SimpleNamespace(compute_log_mel=None), None
+    )
     assert (list(train.items), list(validation.items)) == ([0, 1, 2, 3, 4], [0, 1, 2])
     assert (collate.masks, collate.lengths) == (True, (1.0, 2.0))
     assert (collate_eval.masks, collate_eval.lengths) == (False, None)
