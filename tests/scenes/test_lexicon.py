@@ -1,5 +1,6 @@
 import pytest
 
+from earwitness.encoders.audioset import audioset_classes
 from earwitness.scenes.lexicon import Lexicon
 
 
@@ -58,3 +59,9 @@ def test_every_concept_is_reached_by_its_own_words(lexicon):
             found, _ = lexicon._match(words, words)
             called |= name in found
         assert called, name
+
+
+def test_every_concept_names_classes_of_audioset(lexicon):
+    known = set(audioset_classes())
+    for concept in lexicon.concepts.values():
+        assert concept.classes and set(concept.classes) <= known, concept.name

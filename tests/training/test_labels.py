@@ -27,7 +27,7 @@ def test_only_the_language_model_learns(bank_folder, tiny_checkpoint, sentence_e
         "task": "labels",
         "data": {
             "kind": "labels",
-            "banks": [str(bank_folder)],
+            "bank": str(bank_folder),
             "pairs": [str(pairs)],
             "validation_share": 0.3,
         },

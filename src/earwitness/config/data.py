@@ -51,12 +51,13 @@ class TextData(Section):
 class LabelData(Section):
     """Pairs of (labels, caption) without audio. Tag probabilities of recordings represent the labels.
 
-    pairs: CSV files with the columns `labels` (a list of names of the encoder's tags) and `caption`.
-    captions: human captions, from which the lexicon reads labels of the banks' recordings.
+    bank, unlabelled: as of mixtures. pairs: CSV files with the columns `labels` (a list of names of the
+    encoder's tags) and `caption`. captions: human captions, in which the lexicon finds the sounds.
     """
 
     kind: Literal["labels"]
-    banks: Annotated[list[str], Field(min_length=1)]  # folders of recordings, labelled or not
+    bank: str
+    unlabelled: str | None = None
     pairs: list[str] = Field([])
     captions: list[str] = Field([])
     validation_captions: list[str] = Field([])

@@ -54,6 +54,7 @@ class Mention(NamedTuple):
 class Concept:
     name: str
     labels: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     kind: str = "event"
     count: int = 1
     shift: int = 0
@@ -75,6 +76,7 @@ class Lexicon:
             self.concepts[name] = Concept(
                 name,
                 tuple(entry["labels"]),
+                tuple(entry.get("classes", ())),
                 entry.get("kind", "event"),
                 entry.get("count", 1),
                 entry.get("shift", 0),

@@ -16,6 +16,7 @@ from earwitness.config.preset import Preset
 from earwitness.config.start import RUN_MODEL
 from earwitness.model import AudioCaptioningModel
 from earwitness.scenes.recordings import credits
+from earwitness.training.inputs.label_data import LabelSource
 from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import SceneSource
 from earwitness.training.inputs.stage_data import ClipSource
@@ -35,7 +36,7 @@ def model_card(
 ) -> str:
     """Markdown with the hub's front matter. sources: the opened data of the stages."""
     parameters = sum(p.numel() for p in model.parameters())
-    banks = [s.bank for s in sources if isinstance(s, SceneSource | MixtureSource)]
+    banks = [s.bank for s in sources if isinstance(s, SceneSource | MixtureSource | LabelSource)]
     bank = {r.path: r for b in banks for r in b.recordings}
     recipe = preset.model_dump(exclude={"sources": True, "model": {"encoder": {"tags"}}})
     cards = {start.source: start_card(start.source) for start in preset.starts}

@@ -28,6 +28,7 @@ from earwitness.scenes.recordings import read_manifest
 from earwitness.training.arguments import training_arguments
 from earwitness.training.beginning import started_tags, weights_file
 from earwitness.training.best import check_metric
+from earwitness.training.inputs.label_data import LabelSource
 from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import SceneSource, read_captions
 from earwitness.training.inputs.stage_data import ClipSource, stage_steps
@@ -161,7 +162,7 @@ def _check_deepspeed(place: str, config: Any) -> None:
 
 
 def bank_sources(preset: Preset, out: Path) -> dict[str, Any]:
-    """A source for each stage of scenes or mixtures, those that are not to run too: banks name the tags.
+    """A source for each stage with a bank, those that are not to run too: banks name the tags.
 
     A bank is opened once, its samples kept beside the run folder. Raises ConfigError if it is none, or if
     the encoder that training starts with has no tags for the labels of its scenes.
@@ -172,7 +173,7 @@ def bank_sources(preset: Preset, out: Path) -> dict[str, Any]:
     tags = (encoder.tags or started_tags(preset)) if encoder.kind == "conv" else []
     for number, stage in enumerate(preset.stages):
         section = stage.data
-        if not isinstance(section, SceneData | MixtureData):
+        if not isinstance(section, SceneData | MixtureData | LabelData):
             continue
         options = section.model_dump(include={"synthesis", "unlabelled"})
         key = section.bank, *options.items()
@@ -187,6 +188,8 @@ def bank_sources(preset: Preset, out: Path) -> dict[str, Any]:
             raise ConfigError(f"stages.{number}.data.{name}: {error}") from None
         if isinstance(section, MixtureData):
             sources[stage.name] = MixtureSource(section, banks[key])
+        elif isinstance(section, LabelData):
+            sources[stage.name] = LabelSource(section, banks[key])
         else:
             sources[stage.name] = SceneSource(section, banks[key], tags)
     return sources
@@ -218,6 +221,5 @@ def data_files(preset: Preset) -> list[str]:
         if isinstance(data, LabelData):
             found |= dict.fromkeys(data.pairs)
         banks = [getattr(data, name, None) for name in ("bank", "unlabelled")]
-        banks += data.banks if isinstance(data, LabelData) else []
         found |= {f"{bank}/manifest.csv": None for bank in banks if bank}
     return list(found)

@@ -1,6 +1,6 @@
 """Pairs of (labels, caption) without audio, for a language model whose prompt holds tags.
 
-The labels of a pair become tag probabilities as the encoder gives them: those of one recording each, joined.
+The sounds of a pair become tag probabilities as the encoder gives them: those of one recording each, joined.
 So the prompt of training confuses sounds as the encoder does.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,38 +25,36 @@ from tqdm import tqdm
 from earwitness.config.data import LabelData
 from earwitness.config.errors import ConfigError
 from earwitness.decoding.words import normalise_caption
-from earwitness.media.reading import MediaError
+from earwitness.features import SAMPLE_RATE
 from earwitness.model import AudioCaptioningModel
+from earwitness.scenes.bank import Bank
 from earwitness.scenes.lexicon import Lexicon
-from earwitness.scenes.recordings import Recording, held_out_groups, read_manifest
 from earwitness.training.inputs.scene_data import CaptionEncoder, Texts, read_captions
 
-MAX_LABELS = 5  # of a caption; more are seldom heard
+MAX_LABELS = 5  # of a caption; clips seldom hold more sounds that can be recognised
 MIN_SECONDS = 1.5  # a shorter recording is padded with silence, as it would stand in a clip
 MAX_SECONDS = 10.0  # of a recording that the encoder tags
 TOP_TAGS = 4  # a recording is an example of its most probable tags
 MIN_EXAMPLE = 0.12  # least probability of a tag that a recording is an example of
-JITTER = 0.4  # standard deviation of a joined tag's logit
+SHARPNESS = 2.0  # recordings are drawn by their probability of the tag, to this power
+MIN_SHARE = 0.5  # of a recording's probabilities that are left beside other sounds
+UNMASKED = 0.6  # probability that the first sound is not masked at all
+JITTER = 0.3  # standard deviation of a joined tag's logit
 
 
 class Pair(NamedTuple):
-    """names: for each label its alternatives. recorded: whether they are labels of recordings, not tags."""
+    """names: for each sound of the caption, the tags that name it."""
 
     names: tuple[tuple[str, ...], ...]
-    recorded: bool
     caption: str
 
 
 class TagExamples:
-    """Tag probabilities of recordings, found by a recording's label or by a tag that it is an example of."""
+    """Tag probabilities of recordings, found by a tag that a recording is an example of."""
 
-    def __init__(self, probabilities: NDArray[np.float32], labels: Sequence[str], tag_names: Sequence[str]):
-        """probabilities: [recordings, tags]. labels: of the recordings, "" where there is none."""
+    def __init__(self, probabilities: NDArray[np.float32], tag_names: Sequence[str]):
+        """probabilities: [recordings, tags]."""
         self.probabilities, self.median = probabilities, np.median(probabilities, axis=0)
-        self.by_label: dict[str, list[int]] = defaultdict(list)
-        for i, label in enumerate(labels):
-            if label:
-                self.by_label[label].append(i)
         self.tags = {name: t for t, name in enumerate(tag_names)}
         self.by_tag: dict[int, list[int]] = defaultdict(list)
         for i, row in enumerate(probabilities):
@@ -63,18 +62,14 @@ class TagExamples:
                 if row[t] >= MIN_EXAMPLE:
                     self.by_tag[int(t)].append(i)
 
-    def of_label(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Of a recording with the label."""
-        return self.probabilities[rng.choice(self.by_label[label])]
-
     def of_tag(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Of a recording that is an example of the tag, the surer the oftener.
+        """Of a recording that is an example of the tag, the more probable the tag the more often.
 
         Where there is none, the median of all recordings with the tag itself at a random probability.
         """
         tag = self.tags[name]
         if rows := self.by_tag.get(tag):
-            chances = self.probabilities[rows, tag]
+            chances = self.probabilities[rows, tag] ** SHARPNESS
             return self.probabilities[rng.choice(rows, p=chances / chances.sum())]
         alone = (self.median * rng.uniform(0.5, 2.0)).clip(0, 1)
         alone[tag] = _sigmoid(rng.normal(0.3, 1.2))
@@ -84,7 +79,7 @@ class TagExamples:
         """Probabilities of a clip with all these sounds: each masks the others by a random share."""
         absent = np.ones_like(self.median)
         for i, row in enumerate(rows):
-            share = 1.0 if i == 0 and rng.random() < 0.6 else rng.uniform(0.35, 1.0)
+            share = 1.0 if i == 0 and rng.random() < UNMASKED else rng.uniform(MIN_SHARE, 1.0)
             absent = absent * (1 - share * row)
         present = (1 - absent).clip(1e-5, 1 - 1e-5)
         return _sigmoid(
@@ -92,9 +87,8 @@ class TagExamples:
         )
 
     def draw(self, pair: Pair, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Tag probabilities [tags] for a pair's labels."""
-        of = self.of_label if pair.recorded else self.of_tag
-        rows = [of(names[rng.integers(len(names))], rng) for names in pair.names[:MAX_LABELS]]
+        """Tag probabilities [tags] for a pair's sounds."""
+        rows = [self.of_tag(names[rng.integers(len(names))], rng) for names in pair.names[:MAX_LABELS]]
         return self.joined(rows, rng)
 
 
@@ -117,69 +111,55 @@ def read_pairs(files: Sequence[str], tag_names: Sequence[str]) -> list[Pair]:
                 labels = dict.fromkeys(label for label in ast.literal_eval(row["labels"]) if label in known)
                 if labels:
                     alone = tuple((label,) for label in labels)
-                    pairs.append(Pair(alone, False, normalise_caption(row["caption"])))
+                    pairs.append(Pair(alone, normalise_caption(row["caption"])))
     if files and not pairs:
         raise ConfigError(f"pairs: no label of {', '.join(files)} is the name of one of the encoder's tags")
     return pairs
 
 
-def read_human(files: Sequence[str], labels: set[str]) -> list[Pair]:
-    """Captions all of whose sounds have recordings, by the lexicon. labels: those of the recordings."""
-    lexicon, pairs = Lexicon.default(), []
+def read_human(files: Sequence[str], tag_names: Sequence[str]) -> list[Pair]:
+    """Captions all of whose sounds are among the encoder's tags, by the lexicon's classes or labels."""
+    lexicon, known, pairs = Lexicon.default(), set(tag_names), []
     for caption in read_captions(list(files)):
-        phases = lexicon.read(caption, tolerance=1)
-        if not phases:
-            continue
         names = []
-        for mention in (mention for phase in phases for mention in phase):
-            concept = lexicon.concepts.get(mention.concept)
-            names.append(tuple(n for n in (concept.labels if concept else (mention.concept,)) if n in labels))
-        if all(names):
-            pairs.append(Pair(tuple(names), True, normalise_caption(caption)))
+        for mention in (mention for phase in lexicon.read(caption, tolerance=1) or () for mention in phase):
+            concept = lexicon.concepts[mention.concept]
+            names.append(tuple(name for name in (*concept.classes, *concept.labels) if name in known))
+        if names and all(names):
+            pairs.append(Pair(tuple(names), normalise_caption(caption)))
     return pairs
 
 
-def recordings_of(section: LabelData) -> list[tuple[Path, Recording]]:
-    """Every recording of the banks that is not held out for validation, with its bank's folder."""
-    found = []
-    for folder in map(Path, section.banks):
-        recordings = read_manifest(folder)
-        held_out = held_out_groups(recordings)
-        found += [(folder, recording) for recording in recordings if recording.group not in held_out]
-    return found
+class LabelSource:
+    """A bank whose recordings, those held out aside, give the tag probabilities that labels stand for."""
 
+    def __init__(self, section: LabelData, bank: Bank) -> None:
+        self.section, self.bank = section, bank
+        self.train = np.flatnonzero(~bank.held_out())
 
-@torch.inference_mode()
-def tag_recordings(model: AudioCaptioningModel, section: LabelData, cache: Path) -> tuple[Tensor, list[str]]:
-    """Tag probabilities [recordings, tags] by the model's encoder and the recordings' labels.
+    def tags(self, model: AudioCaptioningModel, cache: Path) -> NDArray[np.float32]:
+        """Tag probabilities [recordings, tags] by the model's encoder. cache: folder that keeps them."""
+        names = "\n".join(self.bank.recordings[i].path for i in self.train)
+        key, encoder = hashlib.sha256(names.encode()), model.get_submodule("encoder").eval()
+        for name, tensor in sorted(encoder.state_dict().items()):
+            key.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+        file = cache / f"tags-{key.hexdigest()[:16]}.safetensors"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"probabilities": self._tag(encoder)}, file)
+        return load_file(file)["probabilities"].numpy()
 
-    A recording that cannot be decoded is left out. cache: folder that keeps the result.
-    """
-    recordings = recordings_of(section)
-    weights = hashlib.sha256("\n".join(r.path for _, r in recordings).encode())
-    for name, tensor in sorted(model.get_submodule("encoder").state_dict().items()):
-        weights.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
-    file = cache / f"tags-{weights.hexdigest()[:16]}.safetensors"
-    if not file.is_file():
-        rate = model.encoder.sample_rate
-        encoder: Any = model.get_submodule("encoder").eval()
-        rows, kept = [], torch.zeros(len(recordings), dtype=torch.bool)
-        for i, (folder, recording) in enumerate(
-            tqdm(recordings, "Tagging recordings", unit=" recordings", delay=2)
-        ):
-            try:
-                sound = torch.from_numpy(recording.waveform(folder))[: round(MAX_SECONDS * rate)]
-            except MediaError:
-                continue
-            sound = sound / sound.abs().max().clamp(min=1e-3) / 2
-            sound = torch.nn.functional.pad(sound, (0, max(0, round(MIN_SECONDS * rate) - len(sound))))
+    @torch.inference_mode()
+    def _tag(self, encoder: Any) -> Tensor:
+        rows = []
+        for i in tqdm(self.train.tolist(), "Tagging recordings", unit=" recordings", delay=2):
+            start, length = int(self.bank.start[i]), int(self.bank.samples[i])
+            sound = self.bank.audio[start : start + min(length, round(MAX_SECONDS * SAMPLE_RATE))].float()
+            sound = sound / sound.abs().max().clamp(min=1) / 2
+            sound = F.pad(sound, (0, max(0, round(MIN_SECONDS * SAMPLE_RATE) - len(sound))))
             h_a = encoder(sound[None], torch.tensor([len(sound)]))
             rows.append(encoder.tag_probabilities(h_a)[0])
-            kept[i] = True
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"probabilities": torch.stack(rows), "kept": kept}, file)
-    tensors = load_file(file)
-    return tensors["probabilities"], [r.label for (_, r), ok in zip(recordings, tensors["kept"]) if ok]
+        return torch.stack(rows)
 
 
 class PairCollator:
@@ -204,14 +184,15 @@ class Pairs(Texts):
         return [pair.caption.count(" ") for pair in self.items]
 
 
-def label_pairs(section: LabelData, examples: TagExamples, tag_names: Sequence[str]) -> tuple[Pairs, Pairs]:
+def label_pairs(section: LabelData, tag_names: Sequence[str]) -> tuple[Pairs, Pairs]:
     """Training and validation pairs. A pair's part depends on a hash of its caption."""
     pairs = read_pairs(section.pairs, tag_names)
     limit = int(section.validation_share * 2**32)
     held = [int.from_bytes(hashlib.sha256(p.caption.encode()).digest()[:4]) < limit for p in pairs]
-    labels = set(examples.by_label)
-    validation = [p for p, out in zip(pairs, held) if out] + read_human(section.validation_captions, labels)
-    train = [p for p, out in zip(pairs, held) if not out] + read_human(section.captions, labels)
+    validation = [p for p, out in zip(pairs, held) if out] + read_human(
+        section.validation_captions, tag_names
+    )
+    train = [p for p, out in zip(pairs, held) if not out] + read_human(section.captions, tag_names)
     if not train:
-        raise ConfigError("data: neither pairs nor captions can be used with the labels of the banks")
+        raise ConfigError("data: no pair and no caption names a sound that is one of the encoder's tags")
     return Pairs(train * section.epochs), Pairs(validation)

@@ -22,7 +22,7 @@ from earwitness.model import AudioCaptioningModel
 from earwitness.slots import FrameTower
 from earwitness.training.inputs.clip_index import ClipIndex, Needs, clip_index, read_ids
 from earwitness.training.inputs.examples import ClipCollator, Reader
-from earwitness.training.inputs.label_data import PairCollator, TagExamples, label_pairs, tag_recordings
+from earwitness.training.inputs.label_data import LabelSource, PairCollator, TagExamples, label_pairs
 from earwitness.training.inputs.manifest_data import CaptionedClips, Mixture, ValidationClips
 from earwitness.training.inputs.mixture_data import MixtureSource
 from earwitness.training.inputs.scene_data import (
@@ -38,7 +38,7 @@ from earwitness.training.inputs.scene_data import (
 )
 from earwitness.training.inputs.shard_data import ClipStream
 
-Source: TypeAlias = "SceneSource | MixtureSource | ClipSource"
+Source: TypeAlias = "SceneSource | MixtureSource | LabelSource | ClipSource"
 MAX_CLIP_TOKENS = 64  # of a caption; Clotho's longest have 20 words
 
 
@@ -156,7 +156,7 @@ def _foreign(paths: list[str]) -> frozenset[str]:
 
 
 def stage_data(stage: Stage, model: AudioCaptioningModel, source: Source | None, cache: Path) -> StageData:
-    """source: the opened data of the stage, None for text and labels. cache: folder for predicted tags."""
+    """source: the opened data of the stage, None for text. cache: folder for predicted tags."""
     if isinstance(source, ClipSource):
         return source.data(stage, model)
     if isinstance(source, MixtureSource):
@@ -164,8 +164,8 @@ def stage_data(stage: Stage, model: AudioCaptioningModel, source: Source | None,
     encode = _encoder(model, MAX_CAPTION_TOKENS)
     if isinstance(stage.data, TextData):
         return _texts(stage.data, encode)
-    if isinstance(stage.data, LabelData):
-        return _labels(stage, model, encode, cache)
+    if isinstance(source, LabelSource):
+        return _labels(stage, source, model, encode, cache)
     assert isinstance(stage.data, SceneData) and isinstance(source, SceneSource)
     return _scenes(stage, source, model.encoder, None if stage.task == "tagging" else encode)
 
@@ -178,11 +178,11 @@ def _texts(section: TextData, encode: CaptionEncoder) -> StageData:
     return StageData(Texts(train, section.epochs), Items(validation), collate, collate)
 
 
-def _labels(stage: Stage, model: AudioCaptioningModel, encode: CaptionEncoder, cache: Path) -> StageData:
-    section: Any = stage.data
-    probabilities, labels = tag_recordings(model, section, cache)
-    examples = TagExamples(probabilities.numpy(), labels, model.tag_names)
-    train, validation = label_pairs(section, examples, model.tag_names)
+def _labels(
+    stage: Stage, source: LabelSource, model: AudioCaptioningModel, encode: CaptionEncoder, cache: Path
+) -> StageData:
+    examples = TagExamples(source.tags(model, cache), model.tag_names)
+    train, validation = label_pairs(source.section, model.tag_names)
     return StageData(
         train,
         validation,
