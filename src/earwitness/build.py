@@ -15,6 +15,7 @@ from earwitness.adapters.chain import Chain
 from earwitness.adapters.fft import FftAdapter, SpectralAdapter
 from earwitness.adapters.linear import LinearAdapter
 from earwitness.adapters.mlp import MlpAdapter
+from earwitness.adapters.none import NoTokens
 from earwitness.adapters.qformer import QFormerAdapter
 from earwitness.adapters.scale import Scale
 from earwitness.adapters.two_stream import TwoStreamAdapter
@@ -70,6 +71,7 @@ FUSIONS: dict[str, Any] = {
     "visual_only": VisualOnly,
 }
 ADAPTERS: dict[str, Any] = {
+    "none": NoTokens,
     "linear": LinearAdapter,
     "mlp": MlpAdapter,
     "two_stream": TwoStreamAdapter,

@@ -54,6 +54,12 @@ class VisualOnlyConfig(Section):
     kind: Literal["visual_only"]
 
 
+class NoTokensConfig(Section):
+    """No audio tokens: the language model reads the tags in the prompt alone."""
+
+    kind: Literal["none"]
+
+
 class LinearConfig(Section):
     kind: Literal["linear"]
 
@@ -129,5 +135,6 @@ Fusion = Annotated[
     Field(discriminator="kind"),
 ]
 Adapter = Annotated[
-    LinearConfig | MlpConfig | TwoStreamConfig | QFormerConfig | FftConfig, Field(discriminator="kind")
+    NoTokensConfig | LinearConfig | MlpConfig | TwoStreamConfig | QFormerConfig | FftConfig,
+    Field(discriminator="kind"),
 ]

@@ -77,6 +77,8 @@ def _adapter_faults(model: ModelConfig) -> Iterator[str]:
     width = known_width(model)
     if model.adapter[-1].kind == "fft":
         yield f"adapter.{len(model.adapter) - 1}: fft keeps the width; follow it by linear, mlp or qformer"
+    if any(adapter.kind == "none" for adapter in model.adapter):
+        yield from _faults_without_tokens(model)
     for i, adapter in enumerate(model.adapter):
         ordered = adapter.kind == "two_stream"
         ordered |= adapter.kind == "qformer" and part_fidelity(model, adapter) == "paper"
@@ -86,6 +88,19 @@ def _adapter_faults(model: ModelConfig) -> Iterator[str]:
         kept = all(before.kind == "fft" for before in model.adapter[:i])  # so far the encoder's width
         if adapter.kind == "two_stream" and kept and width and (width % adapter.heads or width % 2):
             yield f"adapter.{i}.heads: {adapter.heads} (and 2) must divide the encoder's width {width}"
+
+
+def _faults_without_tokens(model: ModelConfig) -> Iterator[str]:
+    """What needs audio tokens, in a model whose adapter gives none."""
+    if len(model.adapter) > 1 or model.adapter_scale is not None:
+        yield "adapter: none stands alone, without adapter_scale"
+    if "<tags>" not in model.prompt:
+        yield "adapter.0: none leaves the language model nothing of the sound; give prompt the slot <tags>"
+    if model.language_model.kind == "seq2seq":
+        yield "adapter.0: none does not go with language_model.kind seq2seq, whose input is the audio tokens"
+    decoding = model.decoding
+    if decoding.guide or (decoding.alignment and not decoding.joint_space):
+        yield "adapter.0: none needs decoding.guide: null, and a joint_space for decoding.alignment"
 
 
 def _prompt_faults(model: ModelConfig) -> Iterator[str]:
@@ -138,6 +153,9 @@ def stage_faults(model: ModelConfig, stage: Stage) -> Iterator[str]:
         yield f"{where}: task {stage.task} needs data of kind {' or '.join(TASK_DATA[stage.task])}"
     if losses.guided_caption and not model.decoding.guide:
         yield f"{where}: losses.guided_caption needs model.decoding.guide"
+    aligned = [name for name in ("cs_global", "cs_token", "info_nce") if getattr(losses, name)]
+    if aligned and model.adapter[0].kind == "none" and stage.task == "captioning":
+        yield f"{where}: losses.{aligned[0]} needs audio tokens, which adapter none does not give"
     if stage.task == "alignment" and not model.decoding.joint_space:
         yield f"{where}: task alignment needs model.decoding.joint_space"
     if losses.ot_alignment and (not model.fusion or model.fusion.kind == "audio_only"):

@@ -40,6 +40,7 @@ SHARPNESS = 2.0  # recordings are drawn by their probability of the tag, to this
 MIN_SHARE = 0.5  # of a recording's probabilities that are left beside other sounds
 UNMASKED = 0.6  # probability that the first sound is not masked at all
 JITTER = 0.3  # standard deviation of a joined tag's logit
+SHIFT = -0.4, 0.8  # mean and standard deviation of a change of all logits of a clip: how sure an encoder is
 
 
 class Pair(NamedTuple):
@@ -82,9 +83,8 @@ class TagExamples:
             share = 1.0 if i == 0 and rng.random() < UNMASKED else rng.uniform(MIN_SHARE, 1.0)
             absent = absent * (1 - share * row)
         present = (1 - absent).clip(1e-5, 1 - 1e-5)
-        return _sigmoid(
-            np.log(present / (1 - present)) + rng.normal(0, JITTER, len(present)) + rng.normal(0, JITTER)
-        )
+        noise = rng.normal(0, JITTER, len(present)) + rng.normal(*SHIFT)
+        return _sigmoid(np.log(present / (1 - present)) + noise)
 
     def draw(self, pair: Pair, rng: np.random.Generator) -> NDArray[np.float32]:
         """Tag probabilities [tags] for a pair's sounds."""
