@@ -26,7 +26,6 @@ WORD_LISTS = {"src/earwitness/metrics/spice/words.yaml", "src/earwitness/scenes/
 # A plain sense: nothing else says it shorter.
 PLAIN = {
     "docs/metrics.md": ("no exact p lies between",),
-    "src/earwitness/training/inputs/label_data.py": ("more are seldom heard", "the surer the oftener"),
 }
 
 

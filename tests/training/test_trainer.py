@@ -239,6 +239,6 @@ def test_average_precision_by_hand():
 
 def test_the_built_in_models_preset_is_valid():
     preset = load_preset("mini")
-    names = ["blocks", "distillation", "labels", "captioning", "choosing"]
+    names = ["blocks", "distillation", "labels", "rewarded", "human", "choosing"]
     assert [s.name for s in preset.stages] == names
     assert preset.stages[-1].teacher and preset.model.decoding.joint_space.dim == 384

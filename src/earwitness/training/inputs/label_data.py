@@ -131,7 +131,7 @@ def read_human(files: Sequence[str], tag_names: Sequence[str]) -> list[Pair]:
 
 
 class LabelSource:
-    """A bank whose recordings, those held out aside, give the tag probabilities that labels stand for."""
+    """A bank whose training recordings give the tag probabilities that stand for labels."""
 
     def __init__(self, section: LabelData, bank: Bank) -> None:
         self.section, self.bank = section, bank
