@@ -9,15 +9,18 @@ import torch
 
 from earwitness.config.data import LabelData
 from earwitness.config.errors import ConfigError
+from earwitness.scenes.bank import Bank
+from earwitness.scenes.recordings import read_manifest
 from earwitness.training.inputs.label_data import (
+    JITTER,
+    SHIFT,
+    LabelSource,
     Pair,
     PairCollator,
     TagExamples,
     label_pairs,
     read_human,
     read_pairs,
-    recordings_of,
-    tag_recordings,
 )
 
 NAMES = ["Dog", "Rain", "Music", "Purr"]
@@ -96,20 +99,42 @@ def test_training_and_validation_share_no_caption_and_draws_depend_on_the_number
     assert not np.array_equal(batch["tags"][0], batch["tags"][1])
 
 
-def test_recordings_are_tagged_once_and_what_cannot_be_decoded_is_left_out(tiny_model, bank_folder, tmp_path):
-    bank = tmp_path / "bank"
-    shutil.copytree(bank_folder, bank)
-    section = LabelData(kind="labels", banks=[str(bank)])
-    recordings = [recording for _, recording in recordings_of(section)]
-    (bank / recordings[3].path).write_bytes(b"no sound")
-    cache = tmp_path / "runs" / "banks"
-    found, labels = tag_recordings(tiny_model, section, cache)
-    assert labels == [recording.label for i, recording in enumerate(recordings) if i != 3]
-    assert found.shape == (len(labels), len(tiny_model.tag_names)) and 0 <= found.min() < found.max() <= 1
+def test_training_recordings_are_tagged_once_for_the_same_weights(bank_folder, tiny_model, tmp_path):
+    folder = tmp_path / "bank"
+    shutil.copytree(bank_folder, folder)
+    recordings = read_manifest(folder)
+    (folder / recordings[3].path).write_bytes(b"no sound")
+    bank = Bank.open(folder, tmp_path / "banks", workers=1)
+    source = LabelSource(LabelData(kind="labels", bank=str(folder)), bank)
+    held_out = {r.path for r, out in zip(bank.recordings, bank.held_out()) if out}
+    used = {bank.recordings[i].path for i in source.train}
+    assert used == {r.path for i, r in enumerate(recordings) if i != 3} - held_out
+    found = source.tags(tiny_model, tmp_path / "cache")
+    assert found.shape == (len(used), len(tiny_model.tag_names)) and 0 <= found.min() < found.max() <= 1
     broken = copy.deepcopy(tiny_model)
     broken.encoder.forward = None  # nothing is computed again
-    again, same = tag_recordings(broken, section, cache)
-    assert torch.equal(again, found) and same == labels
+    assert np.array_equal(source.tags(broken, tmp_path / "cache"), found)
     torch.nn.init.normal_(next(broken.encoder.parameters()))
     with pytest.raises(TypeError):  # other weights, other tags
-        tag_recordings(broken, section, cache)
+        source.tags(broken, tmp_path / "cache")
+
+
+def test_a_tag_is_that_of_the_recordings_first_seconds_at_half_scale(bank_folder, tiny_model, tmp_path):
+    bank = Bank.open(bank_folder, tmp_path / "banks", workers=1)
+    source = LabelSource(LabelData(kind="labels", bank=str(bank_folder)), bank)
+    first = int(source.train[0])
+    start, length = int(bank.start[first]), int(bank.samples[first])
+    sound = bank.audio[start : start + min(length, 160_000)].float()
+    sound = torch.nn.functional.pad(sound / sound.abs().max() / 2, (0, max(0, 24_000 - len(sound))))
+    with torch.inference_mode():
+        h_a = tiny_model.encoder.eval()(sound[None], torch.tensor([len(sound)]))
+        wanted = tiny_model.encoder.tag_probabilities(h_a)[0].numpy()
+    assert np.allclose(source.tags(tiny_model, tmp_path / "cache")[0], wanted, atol=1e-6)
+
+
+def test_how_sure_a_clip_is_varies_as_a_whole(examples):
+    drawn = np.stack([examples.joined([ROWS[0]], rng(i)) for i in range(400)]).clip(1e-6, 1 - 1e-6)
+    change = np.log(drawn / (1 - drawn))[:, :2] - np.log(ROWS[0, :2] / (1 - ROWS[0, :2]))
+    shared = change.mean(1)
+    assert shared.std() == pytest.approx(np.hypot(SHIFT[1], JITTER / np.sqrt(2)), rel=0.3)
+    assert np.corrcoef(change.T)[0, 1] > 0.7
