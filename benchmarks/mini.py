@@ -27,7 +27,7 @@ from benchmarks.record import append
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RATE = 16_000  # Hz
 BATCH, SECONDS = 32, 10.0
-SETTLED = 1200  # s of a timeline: clips are captioned in groups of some six minutes, of lengths of their own
+SETTLED = 1800  # s of a timeline: clips are captioned in groups of some six minutes, of lengths of their own
 # Figure -> (what is measured, unit, wanted at two cores: at least or at most)
 FIGURES = {
     "batch_clips_per_second": (f"{SECONDS:g} s clips, batches of {BATCH}", "clips/s", ">= 20"),
@@ -37,7 +37,7 @@ FIGURES = {
     "start_to_caption": ("process start to first caption, median of 3", "s", "<= 1"),
     "start_peak_memory": ("peak memory of it", "MB", "<= 300"),
     "hour_seconds": ("timeline of a one-hour Ogg/Opus file", "s", "<= 30"),
-    "hour_memory_growth": ("memory at its end less that after 20 minutes of sound", "MB", "<= 5"),
+    "hour_memory_growth": ("memory at its end less that after 30 minutes of sound", "MB", "<= 5"),
     "hour_peak_memory": ("peak memory of it", "MB", "<= 1200"),
 }
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 MOST_GROWTH = 5.0  # MB
-MINUTES = 30
+MINUTES = 60
 # Prints the megabytes that the process has, after every caption. A group of captions covers some six minutes,
-# and each has clips of other lengths, so the memory that work takes is known after two or three of them.
+# and each has clips of other lengths, so the memory that work takes is known after some of them.
 SCRIPT = f"""
 import resource
 import numpy as np
@@ -39,5 +39,5 @@ def test_memory_is_level_over_a_long_recording() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     taken = [(float(end), float(megabytes)) for end, megabytes in map(str.split, done.stdout.splitlines())]
     assert taken[-1][0] == pytest.approx(60 * MINUTES, abs=0.01)
-    settled = next(megabytes for end, megabytes in taken if end >= 20 * MINUTES)
+    settled = next(megabytes for end, megabytes in taken if end >= 30 * MINUTES)
     assert taken[-1][1] - settled <= MOST_GROWTH

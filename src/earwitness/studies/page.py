@@ -13,7 +13,7 @@ HEAD = """\
 # The published tables
 
 Written by `python -m earwitness.studies.page` from
-[`presets/published/`](../src/earwitness/presets/published); edit the data, not this page.
+`src/earwitness/presets/published/`; edit the data, not this page.
 
 Each row is a preset and, at most, a few overrides: `earwitness train PRESET OVERRIDE ...` trains it, and
 `earwitness study PAPER --table T` trains, evaluates and prints a whole table beside the published figures

@@ -262,7 +262,7 @@ class CaptioningTask(WholeTask):
         if weights.tagging and "token_tags" in known:
             losses["tagging"] = scene_tagging_loss(self.model.encoder, trace.h_a, known["token_tags"])
         out = self.total(losses, weights.model_dump(include=set(losses)))
-        if not self.training:
+        if not self.training and trace.z_a.values.shape[1]:
             gap = modality_gap(trace.z_a.mean(), trace.z_t.mean())
             out |= {f"modality_gap_{name}": value for name, value in gap.items()}
         return out
