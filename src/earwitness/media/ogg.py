@@ -6,10 +6,11 @@ link of the chain is a file of its own. Pages: RFC 3533, section 6.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
+
+from earwitness.media.byte_range import ByteRange
 
 MARK = b"OggS"
 HEAD = 27  # bytes of a page before the lengths of its segments
@@ -24,36 +25,7 @@ class Page(NamedTuple):
     serial: bytes  # of its stream, unlike any other in the file
 
 
-class Stretch(io.RawIOBase):
-    """The bytes `begin` to `end` of a file that seeks, as a file. To close it leaves the file open."""
-
-    def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
-        self.file, self.begin, self.size = file, begin, end - begin
-        self.at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
-        self.at = max(0, base + offset)
-        return self.at
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self.size - self.at)
-        self.file.seek(self.begin + self.at)
-        part = self.file.read(left if size < 0 else min(size, left))
-        self.at += len(part)
-        return part
-
-
-def links(file: BinaryIO) -> list[Stretch]:
+def links(file: BinaryIO) -> list[ByteRange]:
     """The links of a chained Ogg file, in order; none for any other file. `file` stays where it stands.
 
     A file that does not seek is read as FFmpeg reads it.
@@ -71,7 +43,7 @@ def links(file: BinaryIO) -> list[Stretch]:
             if page.begins and not in_headers:
                 begins.append(page.at)
             in_headers = page.begins
-        return [Stretch(file, *each) for each in zip(begins, [*begins[1:], file.seek(0, os.SEEK_END)])]
+        return [ByteRange(file, *each) for each in zip(begins, [*begins[1:], file.seek(0, os.SEEK_END)])]
     finally:
         file.seek(before)
 

@@ -6,6 +6,8 @@ import io
 import os
 from typing import Any, BinaryIO
 
+from earwitness.media.byte_range import ByteRange
+
 UNKNOWN_SIZE = 0x7FFFF000  # bytes from which on a header was written before the length was known
 MAX_CHUNKS = 64  # before the sound
 MAX_HEAD = 1 << 22  # bytes before the sound: pictures in tags
@@ -47,7 +49,10 @@ def with_pad_bytes(file: BinaryIO) -> io.RawIOBase | None:
             return None
         head += chunk
         if chunk[:4] == b"data":
-            return _Spliced(head, file) if missing else None
+            if not missing:
+                return None
+            sound = file.tell()
+            return ByteRange(file, sound, file.seek(0, os.SEEK_END), head)
         head += file.read(size)
         if size % 2:
             following = file.read(5)
@@ -64,40 +69,3 @@ def _is_wav(head: bytes) -> bool:
 
 def _is_identifier(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= byte < 127 for byte in name)
-
-
-class _Spliced(io.RawIOBase):
-    """`head`, followed by the rest of `file` from its current position."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self.head, self.file, self.rest = head, file, file.tell()
-        self.at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_END:
-            base = self.file.seek(0, os.SEEK_END) - self.rest + len(self.head)
-        else:
-            base = self.at if whence == os.SEEK_CUR else 0
-        self.at = max(0, base + offset)
-        return self.at
-
-    def read(self, size: int = -1) -> bytes:
-        part = self.head[self.at : None if size < 0 else self.at + size]
-        if not part:
-            self.file.seek(self.at - len(self.head) + self.rest)
-            part = self.file.read(size)
-        self.at += len(part)
-        return part
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
