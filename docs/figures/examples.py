@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from earwitness import Captioner
+from earwitness.checkpoints.folder import load_checkpoint
 from earwitness.decoding import normalise_caption
 from earwitness.embeds import Embeds
+from earwitness.loading import DEFAULT
 from earwitness.media.reading import load_audio
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -21,7 +23,19 @@ FOLDER = Path(__file__).parents[2] / "examples"
 
 @cache
 def model() -> Any:
-    return Captioner.from_pretrained(device="cpu").model
+    return load_checkpoint(DEFAULT).eval()
+
+
+@cache
+def aligned_model() -> Any:
+    """A model with LAMB's adapter and Token Guide, which the built-in one has not.
+
+    Raises SystemExit if EARWITNESS_LAMB names no checkpoint.
+    """
+    folder = os.environ.get("EARWITNESS_LAMB")
+    if not folder:
+        raise SystemExit("set EARWITNESS_LAMB to a checkpoint folder with LAMB's adapter and Token Guide")
+    return load_checkpoint(folder).eval()
 
 
 def sound(name: str, start: float = 0.0, end: float | None = None) -> dict[str, Tensor]:
@@ -37,7 +51,7 @@ def references() -> dict[str, str]:
         return {files[row["id"]]: normalise_caption(row["caption"]) for row in csv.DictReader(rows)}
 
 
-def caption_embeddings(captions: Sequence[str]) -> Embeds:
-    """z_t [N, L, D_llm]."""
-    ids, mask = model().language_model.encode_captions(captions)
-    return Embeds(model().language_model.embed(ids), mask)
+def caption_embeddings(of: Any, captions: Sequence[str]) -> Embeds:
+    """z_t [N, L, D_llm] of a model."""
+    ids, mask = of.language_model.encode_captions(captions)
+    return Embeds(of.language_model.embed(ids), mask)

@@ -1,9 +1,9 @@
-"""Cosines of the built-in model's mean audio embeddings with the mean embeddings of what was composed."""
+"""Cosines of a LAMB model's mean audio embeddings with the mean embeddings of what was composed."""
 
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from examples import caption_embeddings, model, references, sound
+from examples import aligned_model, caption_embeddings, references, sound
 
 from earwitness.losses import info_nce
 
@@ -11,8 +11,10 @@ from earwitness.losses import info_nce
 @torch.inference_mode()
 def draw():
     captions = references()
-    audio = torch.cat([model().adapter(model().listen(sound(name))).mean() for name in captions])
-    text = caption_embeddings(list(captions.values())).mean()
+    audio = torch.cat(
+        [aligned_model().adapter(aligned_model().listen(sound(name))).mean() for name in captions]
+    )
+    text = caption_embeddings(aligned_model(), list(captions.values())).mean()
     cosines = F.normalize(audio, dim=1) @ F.normalize(text, dim=1).T
     loss = info_nce(audio, text)
     figure, axis = plt.subplots(figsize=(6.5, 3.6))

@@ -11,7 +11,7 @@ from earwitness.decoding.beam_choice import MeanSpace
 @torch.inference_mode()
 def draw():
     sounds = references()
-    z_t = caption_embeddings(list(sounds.values()))
+    z_t = caption_embeddings(model(), list(sounds.values()))
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
     titles = ("means of embeddings", "joint space")
     for axis, space, title in zip(axes, (MeanSpace(), model().space), titles):

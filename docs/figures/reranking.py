@@ -16,7 +16,9 @@ def draw():
     own = model().space.embed_audio(h_a, model().adapter(h_a)).numpy()
     decoded = model().caption(clip, beams=8, num_return_sequences=8)
     (ranked,) = rerank(
-        [decoded.texts], own, lambda texts: model().space.embed_text(caption_embeddings(texts)).numpy()
+        [decoded.texts],
+        own,
+        lambda texts: model().space.embed_text(caption_embeddings(model(), texts)).numpy(),
     )
     figure, axis = plt.subplots(figsize=(7, 3))
     for entry in ranked:

@@ -14,7 +14,8 @@ def draw():
     texts = model().caption(sound(SOUND), beams=1, do_sample=True, num_return_sequences=DRAWN).texts
     own = list(references()).index(SOUND)
     drawn, wanted = (
-        F.normalize(caption_embeddings(x).mean(), dim=1) for x in (texts, list(references().values()))
+        F.normalize(caption_embeddings(model(), x).mean(), dim=1)
+        for x in (texts, list(references().values()))
     )
     rewards = (drawn @ wanted.T / TEMPERATURE).log_softmax(-1)[:, own]  # [K]
     advantage = (rewards - rewards.mean()) * DRAWN / (DRAWN - 1)

@@ -1,8 +1,8 @@
-"""Where the queries of the built-in model's two streams look."""
+"""Where the queries of two trained streams look."""
 
 import matplotlib.pyplot as plt
 import torch
-from examples import model, sound
+from examples import aligned_model, sound
 
 from earwitness.features import log_mel
 
@@ -16,8 +16,8 @@ def attention(reader, x):
 @torch.inference_mode()
 def draw():
     clip = sound("woman_and_dog.opus")
-    h_a = model().listen(clip)
-    adapter = model().adapter
+    h_a = aligned_model().listen(clip)
+    adapter = aligned_model().adapter
     panels = {
         "log-mel: a woman speaks, then a dog barks": log_mel(clip["waveforms"])[0, :, ::4],
         "semantic queries": attention(adapter.semantic, h_a),
